@@ -1,0 +1,24 @@
+"""What holds for all tests: the pure ones get no sockets, so that nothing in them can wait or leave the machine."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+UNIT = Path(__file__).parent / "unit"
+
+
+@pytest.fixture(autouse=True)
+def _no_sockets(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unit tests and the simulated world have no network, not even loopback."""
+    if UNIT not in request.path.parents and request.path.parent.name != "sim":
+        return
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a unit test opened a socket: it belongs to contract, process or e2e")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket.socket, "bind", refuse)
