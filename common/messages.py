@@ -1,0 +1,252 @@
+"""Every message of the bus, one frozen type each. Who sent one is told by the transport alone: none has a sender.
+
+Times are epoch seconds unless a field says otherwise: `start_by` and `time` are master time, what a minion reports of
+its jobs is that host's wall clock. What users supply or return stays packed (`Raw`) until it is needed.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from common.ids import Jid, MinionId
+from common.states import State
+
+Name = Annotated[str, Meta(max_length=200)]
+Text = Annotated[str, Meta(max_length=4000)]
+Identity = Annotated[str, Meta(max_length=64)]
+
+HELD_PAGE = 2000
+"""Pairs in one `Held` page: about 100 KiB, far below the size of a frame."""
+
+
+class Message(Struct, frozen=True, kw_only=True, tag_field="kind", tag=str.lower, forbid_unknown_fields=True):
+    """Base of all: `{"v": 1, "kind": ...}`. Another version is refused as it is decoded."""
+
+    v: Literal[1] = 1
+
+
+class Process(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A process that a job left or that outlived its kill."""
+
+    pid: int
+    name: Text = ""
+    state: Annotated[str, Meta(max_length=16)] = ""
+
+
+class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a pair is in the state it is in, as far as somebody saw it."""
+
+    reason: Text | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    """The signal that ended the payload."""
+    by: Text | None = None
+    """Who asked for the kill, as `user@host-part` or `schedule`."""
+    asked: float | None = None
+    """When the request became durable."""
+    asked_signal: int | None = None
+    signalled: int | None = None
+    """How many processes got a signal."""
+    survivors: Annotated[list[Process], Meta(max_length=100)] = []
+    left_behind: Annotated[list[Process], Meta(max_length=100)] = []
+    containment: Annotated[str, Meta(max_length=16)] | None = None
+    """`cgroup`, `subreaper`, or `unknown` when the supervisor is not there to say."""
+    took: float | None = None
+    """Seconds from the first signal of a stop to the last process gone."""
+    boot_id: Identity | None = None
+    lost_bytes: int | None = None
+    """Bytes of output that went past the cap."""
+
+
+class JobFields(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a job is, apart from its jid. A return carries it, so that a master that never heard of it can file it."""
+
+    function: Name
+    args: Raw = Raw(b"\x90")
+    """A packed list."""
+    kwargs: Raw = Raw(b"\x80")
+    """A packed map."""
+    user: Name
+    schedule: Name | None = None
+    timeout: float | None = None
+    """Seconds that the payload may run; None is for ever."""
+    grace: float = 10.0
+    """Seconds between TERM and KILL."""
+    typed: bool = False
+    """True when args and kwargs hold the text that was typed, to be converted by the function's type hints."""
+
+
+class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the payload used, from wait4(2)."""
+
+    user: float = 0.0
+    """CPU seconds in user mode."""
+    system: float = 0.0
+    rss: int = 0
+    """The largest resident size, in bytes."""
+
+
+# minion -> master
+
+
+class Hello(Message, frozen=True, kw_only=True):
+    """Opens every connection. (start, connection) only ever grows: an older one is ignored."""
+
+    version: Name
+    boot_id: Identity
+    start: int
+    """How many times this agent's state folder has been started on."""
+    connection: int
+    """The number of this connection within the start."""
+    facts: Raw
+    """A packed map."""
+
+
+class HeldJob(Struct, frozen=True, array_like=True):
+    """One job that the minion holds: recorded, queued or spooled."""
+
+    jid: Jid
+    state: State
+
+
+class Held(Message, frozen=True, kw_only=True):
+    """A page of what the minion holds; the last one starts the comparison."""
+
+    jobs: Annotated[list[HeldJob], Meta(max_length=HELD_PAGE)]
+    last: bool
+
+
+class Ping(Message, frozen=True, kw_only=True):
+    """Sent by the minion after 15 s of silence, and by a master that wants to know whether a connection lives."""
+
+    n: int
+
+
+class Pong(Message, frozen=True, kw_only=True):
+    """The answer to the ping `n`; `time` is master time, 0 when a minion answers."""
+
+    n: int
+    time: float = 0.0
+
+
+class Accepted(Message, frozen=True, kw_only=True):
+    """The job's record is durable. `job` is there when the job began on the minion."""
+
+    jid: Jid
+    job: JobFields | None = None
+    at: float
+    queued: bool = False
+
+
+class Refused(Message, frozen=True, kw_only=True):
+    """The answer to a `Publish` that starts nothing and never will."""
+
+    jid: Jid
+    reason: Text
+
+
+class Started(Message, frozen=True, kw_only=True):
+    """The payload runs."""
+
+    jid: Jid
+    pid: int
+    at: float
+
+
+class Return(Message, frozen=True, kw_only=True):
+    """The end of a job on this minion, kept in its spool until the master has stored it."""
+
+    jid: Jid
+    job: JobFields
+    state: State
+    retcode: int | None = None
+    """Exit code of a command, 128 + n after signal n; 0 or 1 of a function; None when nobody saw the end."""
+    value: Raw | UnsetType = UNSET
+    """What the function returned, packed; unset for a command, whose return is its output."""
+    stdout: Annotated[bytes, Meta(max_length=262_144)] = b""
+    stderr: Annotated[bytes, Meta(max_length=262_144)] = b""
+    truncated: bool = False
+    accepted: float | None = None
+    started: float | None = None
+    ended: float
+    duration: float | None = None
+    """Seconds by the monotonic clock."""
+    pid: int | None = None
+    usage: Usage | None = None
+    evidence: Evidence = Evidence()
+
+
+class Stopped(Message, frozen=True, kw_only=True):
+    """The answer to a `Stop`: what was done about it on the minion."""
+
+    stop: Identity
+    jid: Jid
+    outcome: Literal["stopping", "signalled", "cancelled", "ended", "failed"]
+    """stopping: durable, the supervisor is at it · signalled · cancelled: it had not started and never will ·
+    ended: it was over already · failed: could not be done, `reason` says why."""
+    reason: Text = ""
+    signalled: int = 0
+
+
+# master -> minion
+
+
+class Welcome(Message, frozen=True, kw_only=True):
+    """The master knows this connection; the minion now sends what it holds."""
+
+    master: Name
+    time: float
+    return_limit: int
+    """Bytes of a packed value above which the minion cuts it."""
+
+
+class Publish(Message, frozen=True, kw_only=True):
+    """Run this job, unless its time to start has passed."""
+
+    jid: Jid
+    job: JobFields
+    start_by: float
+
+
+class Stop(Message, frozen=True, kw_only=True):
+    """Stop, or signal, a job. It has its own id, so that a repeated one is answered and not repeated."""
+
+    stop: Identity
+    jid: Jid
+    how: Literal["term", "kill", "signal"]
+    signal: Annotated[int, Meta(ge=1, le=64)]
+    grace: float
+    by: Name
+    start_by: float
+    """The job's own, so that a minion that has never seen the job knows how long to remember the stop."""
+
+
+class Ack(Message, frozen=True, kw_only=True):
+    """The return of this jid is committed, or refused for good."""
+
+    jid: Jid
+    refused: Text | None = None
+
+
+# enrolment port
+
+
+class Enrol(Message, frozen=True, kw_only=True):
+    """A claim: this key, which the transport has proved, asks to be known as `id`."""
+
+    id: MinionId
+    version: Name
+    token: Annotated[str, Meta(max_length=128)] | None = None
+
+
+class Enrolled(Message, frozen=True, kw_only=True):
+    """The answer to a claim."""
+
+    status: Literal["accepted", "pending", "refused"]
+    reason: Text = ""
+
+
+FromMinion = Hello | Held | Ping | Pong | Accepted | Refused | Started | Return | Stopped
+FromMaster = Welcome | Publish | Ping | Pong | Stop | Ack

@@ -1,0 +1,82 @@
+"""Applies effects in one order: nothing leaves before everything durable that was issued earlier is committed.
+
+Commits run on one writer thread and are grouped: what comes in while one is under way shares the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import Generic, TypeVar
+
+E = TypeVar("E")
+
+BOUND = 50_000
+"""Effects that may wait. Past it whoever brings work is told so; what minions say comes again by itself."""
+
+
+class Sequencer(Generic[E]):
+    """One queue of effects, for all events of a daemon."""
+
+    def __init__(self, durable: tuple[type, ...], commit: Callable[[list[E]], None], act: Callable[[E], None],
+                 broken: Callable[[BaseException], None], thread: Executor) -> None:
+        """`commit` runs on `thread` and raises when nothing was written; then `broken` is told, and what waited behind
+        it is dropped. `act` runs on the loop and may submit more."""
+        self._durable = durable
+        self._commit = commit
+        self._act = act
+        self._broken = broken
+        self._thread = thread
+        self._queue: deque[E] = deque()
+        self._busy = False
+        self._acting = False
+        self._idle: asyncio.Event = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def full(self) -> bool:
+        """Whether new work should be turned away until the disk has caught up."""
+        return len(self._queue) >= BOUND
+
+    def submit(self, effects: Sequence[E]) -> None:
+        """Queue effects, and apply what can leave at once."""
+        self._queue.extend(effects)
+        self._turn()
+
+    async def drained(self) -> None:
+        """Wait until nothing is queued or under way."""
+        await self._idle.wait()
+
+    def _turn(self) -> None:
+        if self._busy or self._acting:
+            return
+        self._acting = True
+        try:
+            while self._queue and not isinstance(self._queue[0], self._durable):
+                self._act(self._queue.popleft())
+        finally:
+            self._acting = False
+        if not self._queue:
+            self._idle.set()
+            return
+        self._idle.clear()
+        self._busy = True
+        batch = list(self._queue)
+        self._queue.clear()
+        writes = [effect for effect in batch if isinstance(effect, self._durable)]
+        future = asyncio.get_running_loop().run_in_executor(self._thread, self._commit, writes)
+        future.add_done_callback(lambda done: self._committed(batch, done))
+
+    def _committed(self, batch: list[E], done: asyncio.Future[None]) -> None:
+        self._busy = False
+        error = asyncio.CancelledError() if done.cancelled() else done.exception()
+        if error is not None:
+            self._queue.clear()
+            self._idle.set()
+            self._broken(error)
+            return
+        # The batch goes in front of what came meanwhile, less what is on disk now.
+        self._queue.extendleft(effect for effect in reversed(batch) if not isinstance(effect, self._durable))
+        self._turn()
