@@ -1,0 +1,533 @@
+"""What strangers and bad minions do to the ZeroMQ link: it costs them their connection, and nobody else anything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import zmq
+
+from common import keys
+from common.errors import JrError, UsageError
+from common.ids import MinionId
+from common.keys import KeyPair
+from common.link import Closed, Key
+from common.zmqbase import line_context
+from common.zmqhub import HubLimits, ZmqHub
+from common.zmqline import open_line
+from tests.lib.links import Agent, Master, ZmqWorld, joined, until_async
+from tests.lib.rawcurve import RawClient
+
+Story = Callable[[ZmqWorld], Awaitable[None]]
+
+
+def play(story: Story, limits: HubLimits | None = None, bind: str = "127.0.0.1") -> None:
+    async def run() -> None:
+        world = ZmqWorld(limits, bind)
+        try:
+            await story(world)
+        finally:
+            world.close()
+
+    asyncio.run(run())
+
+
+async def hostile(world: ZmqWorld, pair: KeyPair, properties: dict[str, bytes] | None = None) -> RawClient:
+    """A hand-made client, past its handshake with the main port."""
+    return await asyncio.to_thread(RawClient, world.hub.port, world.pair.public, pair, properties or {})
+
+
+def known(world: ZmqWorld, name: str) -> KeyPair:
+    """A pair whose key is accepted for `name`."""
+    pair = keys.generate()
+    world.master.known[pair.public] = MinionId(name)
+    return pair
+
+
+class Listener:
+    """A TCP server that is no hub: says `greeting` to whoever comes, and hangs up or not."""
+
+    def __init__(self, greeting: bytes, hang_up: bool) -> None:
+        self._greeting, self._hang_up = greeting, hang_up
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self._peers: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._socket.close()
+        for peer in self._peers:
+            peer.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                peer, _ = self._socket.accept()
+            except OSError:
+                return
+            self._peers.append(peer)
+            peer.sendall(self._greeting)
+            if self._hang_up:
+                with contextlib.suppress(OSError):  # the line may hang up first
+                    peer.recv(64)
+                    peer.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("enrol", [False, True], ids=["main", "enrol"])
+@pytest.mark.parametrize(
+    "garbage",
+    [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\xff" + bytes(200), os.urandom(4096), bytes(4096),
+     b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(48) + b"\x04\x19\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER",
+     b"\x01\x00", b"\xff" + bytes(8) + b"\x7f\x01\x05\x00\x00"],
+    ids=["http", "half a greeting", "noise", "zeros", "no encryption", "zmtp 1", "zmtp 2"],
+)
+def test_garbage_on_a_port_costs_nobody_else(garbage: bytes, enrol: bool) -> None:  # R-B24, S5
+    async def story(world: ZmqWorld) -> None:
+        line, agent, _, _ = await joined(world, "m1")
+        port = world.hub.enrol_port if enrol else world.hub.port
+        strangers = [socket.create_connection(("127.0.0.1", port)) for _ in range(10)]
+        for stranger in strangers:
+            stranger.sendall(garbage)
+        assert line.send(b"still here")
+        await world.until(lambda: world.master.texts("m1")[1:] == [b"still here"], "the good minion")
+        await joined(world, "m2")
+        for stranger in strangers:
+            stranger.close()
+        await world.settle()
+        assert agent.end is None
+        assert {sender for _, sender, _ in world.master.frames} == {"m1", "m2", "witness"}
+        assert world.master.claims == []
+
+    play(story)
+
+
+def test_a_giant_before_the_handshake_is_cut_at_once(caplog: pytest.LogCaptureFixture) -> None:  # R-B24
+    async def story(world: ZmqWorld) -> None:
+        stranger = socket.create_connection(("127.0.0.1", world.hub.port), timeout=20)
+        stranger.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00CURVE" + bytes(47))
+        await asyncio.to_thread(stranger.recv, 64, socket.MSG_WAITALL)
+        with pytest.raises(ConnectionError):
+            await asyncio.to_thread(_feed, stranger)
+        stranger.close()
+        await joined(world, "m1")
+
+    play(story)
+
+
+def _feed(stranger: socket.socket) -> None:
+    """A frame that says it has 2 GiB; the loop ends only when the hub hangs up, or with a failure after 64 MiB."""
+    stranger.sendall(b"\x06" + (2**31).to_bytes(8, "big"))
+    for _ in range(64):
+        stranger.sendall(bytes(1024 * 1024))
+
+
+def test_a_port_that_speaks_http_fails_the_line() -> None:  # R-A11
+    _line_to_a_listener(Listener(b"HTTP/1.1 400 Bad Request\r\n\r\n", hang_up=True), give_up=20.0)
+
+
+def test_a_port_that_says_nothing_fails_the_line_in_time() -> None:
+    _line_to_a_listener(Listener(b"", hang_up=False), give_up=0.3)
+
+
+def _line_to_a_listener(listener: Listener, give_up: float) -> None:
+    async def run() -> None:
+        agent = Agent()
+        line = open_line("127.0.0.1", listener.port, keys.generate().public, keys.generate(), agent, give_up=give_up)
+        try:
+            await until_async(lambda: agent.end, "the line to fail")
+            assert agent.events == [Closed.FAILED]
+            assert not line.send(b"hello")
+        finally:
+            line.close()
+
+    try:
+        asyncio.run(run())
+    finally:
+        listener.close()
+
+
+def test_a_master_with_another_key_fails_the_line() -> None:  # S13, S5
+    async def story(world: ZmqWorld) -> None:
+        agent = Agent()
+        line = open_line("127.0.0.1", world.hub.port, keys.generate().public, known(world, "m1"), agent)
+        world.lines.append(line)
+        await world.until(lambda: agent.end, "the line to fail")
+        assert agent.events == [Closed.FAILED]
+
+    play(story)
+
+
+def test_a_bad_address_is_told() -> None:
+    async def run() -> None:
+        with pytest.raises(UsageError, match="cannot connect to not a host:99999"):
+            open_line("not a host", 99999, keys.generate().public, keys.generate(), Agent())
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("lie", [b"", b"admin", b"m2", b"m2 " + b"0" * 32 + b" 1"])
+def test_a_minion_cannot_say_who_it_is(lie: bytes) -> None:  # R-A06, R-A10
+    async def story(world: ZmqWorld) -> None:
+        await joined(world, "m2")
+        client = await hostile(world, known(world, "m1"), {"User-Id": lie})
+        client.send(b"i am m2")
+        await world.until(lambda: world.master.texts("m1") == [b"i am m2"], "the frame")
+        assert world.master.texts("m2") == [b"hello"]
+        client.close()
+
+    play(story)
+
+
+@pytest.mark.parametrize("claim", [b"m2", b"\x00m2", b"\x00" * 6, b"x" * 5])
+def test_a_claimed_routing_id_costs_the_connection(claim: bytes) -> None:  # R-A15
+    async def story(world: ZmqWorld) -> None:
+        _, agent, connection, _ = await joined(world, "m2")
+        client = await hostile(world, known(world, "m1"), {"Identity": claim})
+        client.send(b"give me the jobs of m2")
+        assert await asyncio.to_thread(client.ended)
+        client.close()
+        await world.settle()
+        assert world.master.texts("m1") == []
+        assert world.hub.send(connection, b"a job")
+        await world.until(lambda: agent.frames == [b"a job"], "the job")
+
+    play(story)
+
+
+def test_a_message_of_several_parts_costs_the_connection() -> None:  # R-B25
+    async def story(world: ZmqWorld) -> None:
+        _, agent, _, _ = await joined(world, "m2")
+        client = await hostile(world, known(world, "m1"))
+        client.send(b"one")
+        await world.until(lambda: world.master.texts("m1") == [b"one"], "the good frame")
+        client.send(b"two", more=True)
+        client.send(b"three", more=True)
+        client.send(b"four")
+        assert await asyncio.to_thread(client.ended)
+        await world.until(lambda: world.master.over == [world.master.connection(b"one")], "the hub to be told")
+        client.close()
+        assert world.master.texts("m1") == [b"one"]
+        assert agent.end is None
+
+    play(story)
+
+
+def test_parts_as_the_first_message_are_told_to_nobody() -> None:
+    async def story(world: ZmqWorld) -> None:
+        client = await hostile(world, known(world, "m1"))
+        client.send(b"two", more=True)
+        client.send(b"three")
+        assert await asyncio.to_thread(client.ended)
+        client.close()
+        await world.settle()
+        assert world.master.texts("m1") == []
+        assert len(world.master.over) <= 1  # the witness
+
+    play(story)
+
+
+def test_a_connection_that_says_nothing_is_cut() -> None:
+    async def story(world: ZmqWorld) -> None:
+        agent = Agent()
+        world.line(known(world, "m1"), agent)
+        stranger = socket.create_connection(("127.0.0.1", world.hub.port), timeout=20)
+        assert await asyncio.to_thread(_hung_up, stranger)
+        await world.until(lambda: agent.events == ["opened", Closed.LOST], "the silent line to end")
+        stranger.close()
+        assert world.master.over == []
+
+    play(story, HubLimits(silence=0.2))
+
+
+def test_a_connection_that_spoke_may_be_silent() -> None:
+    async def story(world: ZmqWorld) -> None:
+        _, agent, _, _ = await joined(world, "m1")
+        silent = Agent()
+        world.line(known(world, "m2"), silent)
+        await world.until(lambda: silent.end is Closed.LOST, "the silent line to end")
+        assert agent.end is None
+
+    play(story, HubLimits(silence=0.2))
+
+
+def test_a_quiet_claimant_is_cut() -> None:
+    async def story(world: ZmqWorld) -> None:
+        agent = Agent()
+        line = world.enrol(keys.generate(), agent)
+        await world.until(lambda: "opened" in agent.events, "the line")
+        assert line.send(b"m1")
+        await world.until(lambda: agent.frames == [b"filed m1"], "the answer")
+        await world.until(lambda: agent.end is Closed.LOST, "the quiet line to end")
+
+    play(story, HubLimits(enrol_idle=0.2))
+
+
+def _hung_up(stranger: socket.socket) -> bool:
+    while stranger.recv(4096):
+        pass
+    return True
+
+
+def test_above_the_limit_the_oldest_silent_connection_goes() -> None:  # R-B34
+    async def story(world: ZmqWorld) -> None:
+        _, agent, _, _ = await joined(world, "m1")
+        strangers = [socket.create_connection(("127.0.0.1", world.hub.port), timeout=20) for _ in range(8)]
+        assert await asyncio.to_thread(_hung_up, strangers[0])
+        await joined(world, "m2")
+        for stranger in strangers:
+            stranger.close()
+        assert agent.end is None
+
+    play(story, HubLimits(connections=5))
+
+
+def test_when_all_have_spoken_the_newest_goes() -> None:  # R-B34
+    async def story(world: ZmqWorld) -> None:
+        _, one, _, _ = await joined(world, "m1")
+        _, two, _, _ = await joined(world, "m2")
+        late = Agent()
+        world.line(known(world, "m3"), late)
+        await world.until(lambda: late.end, "the third line to end")
+        assert one.end is None
+        assert two.end is None
+
+    play(story, HubLimits(connections=2))
+
+
+def test_a_third_connection_of_a_key_costs_its_oldest() -> None:  # R-A13
+    async def story(world: ZmqWorld) -> None:
+        _, first, one, pair = await joined(world, "m1")
+        _, second, _, _ = await joined(world, "m1", pair)
+        _, third, _, _ = await joined(world, "m1", pair)
+        await world.until(lambda: first.end is Closed.LOST, "the oldest to end")
+        await world.until(lambda: world.master.over == [one], "the hub to be told")
+        assert second.end is None
+        assert third.end is None
+
+    play(story)
+
+
+def test_a_key_that_connects_too_often_is_turned_away_for_now() -> None:  # R-A15
+    async def story(world: ZmqWorld) -> None:
+        pair = known(world, "m1")
+        for _ in range(3):
+            line, _, _, _ = await joined(world, "m1", pair)
+            line.close()
+        agent = Agent()
+        world.line(pair, agent)
+        await world.until(lambda: agent.end, "the line to end")
+        assert agent.events == [Closed.FAILED]
+        await joined(world, "m2")
+
+    play(story, HubLimits(handshakes_of_key=3))
+
+
+def test_claims_of_one_address_are_limited() -> None:
+    async def story(world: ZmqWorld) -> None:
+        agent, late = Agent(), Agent()
+        line = world.enrol(keys.generate(), agent)
+        await world.until(lambda: "opened" in agent.events, "the line")
+        for number in range(5):
+            line.send(b"%d" % number)
+        await world.until(lambda: agent.end is Closed.LOST, "the eager line to end")
+        assert [frame for _, frame, _ in world.master.claims] == [b"0", b"1", b"2"]
+        assert {address for _, _, address in world.master.claims} == {"127.0.0.1"}
+        world.enrol(keys.generate(), late)
+        await world.until(lambda: late.end, "the late line to end")
+        assert late.events == [Closed.FAILED]
+        await joined(world, "m1")
+
+    play(story, HubLimits(enrol_of_address=4))
+
+
+def test_claims_overall_are_limited() -> None:
+    async def story(world: ZmqWorld) -> None:
+        agents = [Agent() for _ in range(4)]
+        for agent in agents:
+            world.enrol(keys.generate(), agent)
+        await world.until(lambda: all(agent.events for agent in agents), "all answers")
+        assert sorted(str(agent.events[0]) for agent in agents) == ["Closed.FAILED"] * 2 + ["opened"] * 2
+
+    play(story, HubLimits(enrol_overall=2))
+
+
+def test_a_key_of_the_main_port_is_nobody_at_the_enrolment_port() -> None:
+    async def story(world: ZmqWorld) -> None:
+        _, _, _, pair = await joined(world, "m1")
+        agent = Agent()
+        line = world.enrol(pair, agent)
+        await world.until(lambda: "opened" in agent.events, "the line")
+        asked = len(world.master.asked)
+        assert line.send(b"m1")
+        await world.until(lambda: agent.frames == [b"filed m1"], "the answer")
+        assert len(world.master.asked) == asked
+        assert world.master.texts("m1") == [b"hello"]
+
+    play(story)
+
+
+class _BrokenDoor(Master):
+    """A doorkeeper with a fault."""
+
+    def admit(self, key: Key) -> MinionId | None:
+        raise RuntimeError("the door is stuck")
+
+
+def test_a_doorkeeper_that_fails_lets_nobody_in() -> None:  # R-A10
+    async def story(world: ZmqWorld) -> None:
+        world.hub.close()
+        world.master = _BrokenDoor()
+        world.hub = world._make(0, 0)
+        agent = Agent()
+        world.line(keys.generate(), agent)
+        await world.until(lambda: agent.end, "the line to end")
+        assert agent.events == [Closed.FAILED]
+
+    play(story)
+
+
+def test_an_exception_in_a_callback_ends_nothing() -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a fault of the owner")
+
+    async def story(world: ZmqWorld) -> None:
+        line, agent, connection, _ = await joined(world, "m1")
+        world.master.react = fail
+        agent.react = fail
+        for number in range(3):
+            assert line.send(b"up %d" % number)
+            assert world.hub.send(connection, b"down %d" % number)
+        await world.until(lambda: len(world.master.texts("m1")) == 4, "the frames to the hub")
+        await world.until(lambda: len(agent.frames) == 3, "the frames to the line")
+        assert agent.end is None
+
+    play(story)
+
+
+def test_a_frame_that_comes_with_the_opening_is_not_lost_when_the_owner_fails() -> None:
+    async def story(world: ZmqWorld) -> None:
+        agent = Agent()
+
+        def fail(event: object) -> None:
+            raise RuntimeError("a fault of the owner")
+
+        agent.react = fail
+        line = world.line(known(world, "m1"), agent)
+        await world.until(lambda: "opened" in agent.events, "the line")
+        assert line.send(b"hello")
+        await world.until(lambda: world.master.frames, "the hello")
+        assert world.hub.send(world.master.connection(b"hello"), b"welcome")
+        await world.until(lambda: agent.frames == [b"welcome"], "the welcome")
+
+    play(story)
+
+
+def test_without_the_handler_no_frame_is_heard() -> None:  # R-A10
+    async def story(world: ZmqWorld) -> None:
+        # What libzmq does when a handler is gone: everybody is let in. The secret in the User-Id is what is left then.
+        await world.lose_handler()
+        agent = Agent()
+        line = world.line(keys.generate(), agent)
+        await world.until(lambda: "opened" in agent.events, "libzmq to let it in")
+        line.send(b"i am in")
+        await world.until(lambda: agent.end is Closed.LOST, "the cut")
+        assert world.master.frames == []
+        forged = await hostile(world, keys.generate(), {"User-Id": b"m1 " + b"0" * 32 + b" 1"})
+        forged.send(b"i am m1")
+        assert await asyncio.to_thread(forged.ended)
+        forged.close()
+        assert world.master.frames == []
+
+    play(story)
+
+
+def test_a_taken_port_is_told_in_words() -> None:
+    async def story(world: ZmqWorld) -> None:
+        port = world.hub.port
+        for main, enrol in ((port, 0), (0, port)):
+            with pytest.raises(JrError, match=rf"^cannot listen on 127\.0\.0\.1:{port}: address already in use$"):
+                ZmqHub("127.0.0.1", main, enrol, world.pair, world.master, world.master, world.master)
+        await joined(world, "m1")
+
+    play(story)
+
+
+@pytest.mark.parametrize("bind", ["192.0.2.1", "no.such.host.invalid", "nonsense!"])
+def test_a_bad_bind_address_is_told_in_words(bind: str) -> None:
+    async def run() -> None:
+        master = Master()
+        with pytest.raises(JrError, match=rf"^cannot listen on {bind}:0: \w+"):
+            ZmqHub(bind, 0, 0, keys.generate(), master, master, master)
+
+    asyncio.run(run())
+
+
+@pytest.mark.skipif(not socket.has_ipv6 or not Path("/proc/net/if_inet6").exists(), reason="this host has no IPv6")
+def test_ipv6_addresses_work() -> None:
+    async def story(world: ZmqWorld) -> None:
+        _, agent, connection, _ = await joined(world, "m1")
+        assert world.hub.send(connection, b"a job")
+        await world.until(lambda: agent.frames == [b"a job"], "the job")
+        claimant = Agent()
+        line = world.enrol(keys.generate(), claimant)
+        await world.until(lambda: "opened" in claimant.events, "the line")
+        assert line.send(b"m2")
+        await world.until(lambda: claimant.frames == [b"filed m2"], "the answer")
+        assert world.master.claims[0][2] == "::1"
+
+    play(story, bind="::1")
+
+
+def test_garbage_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:  # S12
+    async def story(world: ZmqWorld) -> None:
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", world.hub.port)) as stranger:
+                stranger.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00PLAIN" + bytes(47))
+        await world.settle()
+
+    with caplog.at_level(logging.WARNING, "jr.link"):
+        play(story)
+    assert sum(record.__dict__["action"] == "link.handshake_failed" for record in caplog.records) <= 1
+
+
+def test_hubs_of_one_process_start_with_different_routing_ids() -> None:  # R-A15
+    def first_route() -> bytes:
+        context = line_context()
+        router, dealer = context.socket(zmq.ROUTER), context.socket(zmq.DEALER)
+        try:
+            port = router.bind_to_random_port("tcp://127.0.0.1")
+            dealer.connect(f"tcp://127.0.0.1:{port}")
+            dealer.send(b"")
+            return bytes(router.recv())
+        finally:
+            router.close(0)
+            dealer.close(0)
+
+    assert first_route() != b"\x00\x6b\x8b\x45\x67"
+    assert first_route() != b"\x00\xe4\x3c\x98\x69"
+
+
+def test_a_claim_in_the_form_of_a_given_id_crosses_nothing() -> None:  # R-A15
+    async def story(world: ZmqWorld) -> None:
+        _, agent, connection, _ = await joined(world, "m2")
+        # The id of m2 itself, which the claimant could never know: ROUTER leaves it to the one that has it.
+        route = world.hub._main.peers[connection].route
+        client = await hostile(world, known(world, "m1"), {"Identity": route})
+        client.send(b"give me the jobs of m2")
+        await joined(world, "m3")
+        assert world.hub.send(connection, b"a job")
+        await world.until(lambda: agent.frames == [b"a job"], "the job")
+        assert world.master.texts("m1") == []
+        client.close()
+
+    play(story)
