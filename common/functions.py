@@ -1,0 +1,188 @@
+"""What function modules import, and the types of the function table. No loading here, and nothing heavy: the spawner
+imports this file."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, TypeVar
+
+if TYPE_CHECKING:
+    from common.ids import Jid, MinionId
+
+Kind = Literal["positional", "keyword", "var_positional", "var_keyword", "lifted"]
+"""lifted: it looks like a keyword, but the function never gets it; see `LIFTED`."""
+Hint = Literal["str", "int", "float", "bool", "list", "dict", "any"]
+How = Literal["term", "kill", "signal"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+LIFTED = frozenset({"timeout"})
+"""Keyword-only parameters that become the job's own, when a function that returns a `Command` has them: the supervisor
+keeps the time limit, so the function is not told."""
+
+_READS = "_jr_inline_reads"
+_GIVEN = {"job": "Job", "agent": "Agent", "master": "Master"}
+
+
+class Failed(Exception):
+    """Raise it to end the job `failed` with a message of your own; `value` is what the job returns all the same."""
+
+    def __init__(self, message: str, value: Any = None) -> None:
+        super().__init__(message)
+        self.value = value
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A function that returns one becomes that command: its exit code, output and process tree are the job's."""
+
+    argv: list[str]
+    cwd: str | None = None
+    """The folder to run in; None is `/`."""
+    env: Mapping[str, str] | None = None
+    """Added to the environment that jobs get."""
+    runas: str | None = None
+    """The name of the user to run as; None is the user of the minion."""
+    stdin: bytes | None = None
+    """What the command reads; None is an empty input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The job a function runs for. A function gets it by asking for a parameter `job: Job`."""
+
+    jid: Jid
+    function: str
+    user: str
+
+
+class Param(TypedDict):
+    """One parameter of a function, as JSON."""
+
+    name: str
+    kind: Kind
+    hint: Hint
+    required: bool
+    default: Any
+    """None also when the default is no plain data."""
+
+
+class FunctionInfo(TypedDict):
+    """What the table knows of a function. `reads` is meaningful for inline ones: they change nothing."""
+
+    doc: str
+    params: list[Param]
+    inline: bool
+    reads: bool
+
+
+Table = dict[str, FunctionInfo]
+
+
+class StopAnswer(TypedDict):
+    """What became of a request to stop or signal a job."""
+
+    was: Literal["running", "queued", "finished", "unknown"]
+    """What the minion knew of the job when the request came: an unknown job was never seen here."""
+    outcome: Literal["stopping", "signalled", "cancelled", "ended", "failed"]
+    """As in the message `Stopped`."""
+    reason: str
+    """Why it failed; else empty."""
+
+
+class JobView(Protocol):
+    """A proc record as a function sees it: `common.proc.record.JobRecord`, which has more fields, read-only.
+
+    Named here by what it offers, since the spawner, which imports this file, must not load the record's own module.
+    """
+
+    @property
+    def jid(self) -> Jid: ...
+    @property
+    def function(self) -> str: ...
+    @property
+    def accepted(self) -> float: ...
+    @property
+    def inline(self) -> bool: ...
+
+
+class Agent(Protocol):
+    """What an inline function sees of the agent it runs in, through a parameter named `agent`."""
+
+    @property
+    def id(self) -> MinionId:
+        """The minion's own id."""
+
+    async def jobs(self) -> Sequence[JobView]:
+        """The proc records, read from the proc directory and from nowhere else."""
+
+    async def stop(self, jid: Jid, how: How, signal: int, grace: float, by: str) -> StopAnswer:
+        """Stop or signal a job of this minion; `signal` counts for `how="signal"` only. Never raises for a bad jid."""
+
+    def functions(self) -> Table:
+        """The whole table: inline functions and those of the spawner."""
+
+    def schedules(self) -> list[dict[str, Any]]:
+        """The schedule entries of this minion, each with its name, its state and its next run."""
+
+    def status(self) -> dict[str, Any]:
+        """How the agent does: version, connection, containment, broken modules."""
+
+    def facts(self) -> dict[str, Any]:
+        """The facts, as last collected."""
+
+
+def inline(*, reads: bool) -> Callable[[F], F]:
+    """Mark a built-in function as one that answers inside the agent, at once.
+
+    With `reads=True` it promises to change nothing, and its job leaves no proc record.
+    """
+
+    def mark(function: F) -> F:
+        setattr(function, _READS, reads)
+        return function
+
+    return mark
+
+
+def inline_reads(function: Callable[..., Any]) -> bool | None:
+    """What `@inline` said of this function; None when it is not inline."""
+    reads: bool | None = getattr(function, _READS, None)
+    return reads
+
+
+def signature(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature with its annotations as types; they stay text when one of them names nothing known.
+
+    Raises ValueError or TypeError for what has no signature.
+    """
+    try:
+        return inspect.signature(function, eval_str=True)
+    except Exception:  # annotations kept as text are code of the module, so anything may come of them
+        return inspect.signature(function)
+
+
+def is_given(parameter: inspect.Parameter) -> bool:
+    """True for `job: Job`, `agent: Agent` and a runner's `master: Master`, which jr fills in and users never see."""
+    wants = _GIVEN.get(parameter.name)
+    # By name, since Master is a type of a layer above, and annotations may be text.
+    return wants is not None and wants == getattr(parameter.annotation, "__name__", parameter.annotation)
+
+
+def invoke(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], **given: object) -> Any:
+    """Call a function of the table, with `job=`, `agent=` and `master=` put where it asks for them.
+
+    Raises whatever it raises; an async function gives its coroutine.
+    """
+    positional, named = list(args), dict(kwargs)
+    for index, parameter in enumerate(signature(function).parameters.values()):
+        if not is_given(parameter) or parameter.name not in given:
+            continue
+        value = given[parameter.name]
+        if parameter.kind is not parameter.KEYWORD_ONLY and index <= len(positional):
+            positional.insert(index, value)
+        else:
+            named[parameter.name] = value
+    return function(*positional, **named)

@@ -1,0 +1,314 @@
+"""The folders of a host's jobs, as the agent uses them: claims, records, stop requests, spool, output, quarantine.
+
+All of it blocks and belongs on the daemon's disk thread. A damaged file costs itself: it goes to quarantine, is named,
+and hides no other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import stat
+from pathlib import Path
+
+from common import clock, codec
+from common.codec import CodecError
+from common.errors import JrError
+from common.files import create_exclusive, private_folder, read_regular, remove_durable, sync_folder, write_durable
+from common.ids import Jid
+from common.messages import Return
+from common.proc import lock, spool
+from common.proc.aftermath import conclude
+from common.proc.layout import FOLDERS, Layout
+from common.proc.record import (
+    RECORD_LIMIT,
+    JobRecord,
+    StopRequest,
+    decode_record,
+    decode_stops,
+    encode_record,
+    encode_stops,
+)
+from common.proc.requests import LIMIT as STOPS_LIMIT
+from common.proc.spool import SpoolError
+from common.states import State
+
+STOPS_PER_JOB = 100
+_CLAIM_LIMIT = 200
+_log = logging.getLogger("jr.proc")
+
+
+class JobFolders:
+    """Everything below one state folder."""
+
+    def __init__(self, state: Path) -> None:
+        """Make the folders, and remove what writers that died left half written. Raises JrError."""
+        self.layout = Layout(private_folder(state))
+        for name in FOLDERS:
+            folder = private_folder(state / name)
+            for path in folder.glob(".*.tmp"):
+                _remove_unfinished(path)
+
+    # claims
+
+    def claim(self, jid: Jid, until: float) -> bool:
+        """Claim a jid for good: False when it was claimed before. `until` is the boot time until which it is kept.
+
+        Raises OSError.
+        """
+        return create_exclusive(self.layout.claim_of(jid), f"{clock.boot_id()} {until}\n".encode("ascii"))
+
+    def claims(self) -> dict[Jid, tuple[str, float]]:
+        """All claims, with the boot id and the boot time until which each is kept. One that a crash left empty was
+        durable all the same; it says ("", 0.0): of an unknown boot."""
+        found: dict[Jid, tuple[str, float]] = {}
+        for path in self._files(self.layout.claims):
+            try:
+                jid = Jid(path.name)
+                data = read_regular(path, _CLAIM_LIMIT)
+            except (OSError, ValueError) as error:
+                self._set_aside(path, str(error))
+                continue
+            found[jid] = _parse_claim(data)
+        return found
+
+    def drop_claim(self, jid: Jid) -> None:
+        """Forget that the jid was seen. One whose supervisor lives is kept. Raises OSError."""
+        claim = self.layout.claim_of(jid)
+        if lock.holder(claim) is None:
+            remove_durable(claim)
+
+    # records
+
+    def write_record(self, record: JobRecord) -> None:
+        """Make a record durable. Only before its supervisor starts. Raises OSError."""
+        write_durable(self.layout.record_of(record.jid), encode_record(record))
+
+    def remove_record(self, jid: Jid) -> None:
+        """Retire the record of a job that has no supervisor. Raises OSError."""
+        remove_durable(self.layout.record_of(jid))
+
+    def read_record(self, jid: Jid) -> JobRecord | None:
+        """The record of a job; None when there is none, or what is there was damaged and went to quarantine."""
+        return self._read_record(self.layout.record_of(jid), [])
+
+    def records(self) -> tuple[list[JobRecord], list[str]]:
+        """The records of all jobs that have not ended, by jid, and what was damaged, one line each."""
+        problems: list[str] = []
+        found: list[JobRecord] = []
+        for path in self._files(self.layout.proc):
+            record = self._read_record(path, problems)
+            if record is None:
+                continue
+            if self.layout.spool_of(record.jid).exists():
+                self._retire(record.jid)
+            else:
+                found.append(record)
+        return found, problems
+
+    def has_supervisor(self, jid: Jid) -> bool:
+        """Whether a supervisor lives, told by the lock and not by a pid. Raises OSError."""
+        return lock.holder(self.layout.claim_of(jid)) is not None
+
+    # stop requests
+
+    def append_stop(self, jid: Jid, request: StopRequest) -> bool:
+        """Make a request durable; False when it was there already. Raises OSError, and JrError past a hundred."""
+        stops = self.read_stops(jid)
+        if any(known.stop == request.stop for known in stops):
+            return False
+        if len(stops) >= STOPS_PER_JOB:
+            raise JrError(f"cannot stop {jid}: it has {STOPS_PER_JOB} stop requests already")
+        write_durable(self.layout.stops_of(jid), encode_stops([*stops, request]))
+        return True
+
+    def read_stops(self, jid: Jid) -> list[StopRequest]:
+        """The requests of a job, oldest first; none when the file was damaged, which then is in quarantine."""
+        path = self.layout.stops_of(jid)
+        try:
+            return decode_stops(read_regular(path, STOPS_LIMIT))
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, CodecError) as error:
+            self._set_aside(path, str(error))
+            return []
+
+    # spool
+
+    def spool_put(self, message: Return) -> bool:
+        """Make the return of a job without a supervisor durable, and retire its record.
+
+        One that is there already stays, and the answer is False. Raises OSError.
+        """
+        written = spool.put(self.layout.spool_of(message.jid), codec.encode(message))
+        self.remove_record(message.jid)
+        return written
+
+    def spool_read(self, jid: Jid) -> bytes:
+        """The frame of a return, checked to its last bit.
+
+        Raises SpoolError when there is none, or it was damaged and went to quarantine.
+        """
+        path = self.layout.spool_of(jid)
+        try:
+            frame = spool.unseal(read_regular(path, spool.LIMIT))
+            message = codec.from_minion.decode(frame)
+            if not isinstance(message, Return) or message.jid != jid:
+                raise SpoolError("it holds something else")
+        except FileNotFoundError as error:
+            raise SpoolError(f"cannot read the return of {jid}: it is not in the spool") from error
+        except (OSError, ValueError, JrError) as error:
+            self._set_aside(path, str(error))
+            raise SpoolError(f"cannot read the return of {jid}: {error}") from error
+        return frame
+
+    def spool_state(self, jid: Jid) -> State | None:
+        """The state in which a job ended; None when its return is not, or not legibly, in the spool."""
+        if not self.layout.spool_of(jid).exists():
+            return None
+        try:
+            message = codec.from_minion.decode(self.spool_read(jid))
+        except SpoolError:
+            return None
+        state: State = message.state
+        return state
+
+    def spool_list(self) -> list[Jid]:
+        """The jobs whose return lies in the spool, oldest first."""
+        found: list[Jid] = []
+        for path in self._files(self.layout.spool):
+            try:
+                found.append(_jid_of(path, ".msgpack"))
+            except ValueError as error:
+                self._set_aside(path, str(error))
+        return found
+
+    def spool_remove(self, jid: Jid) -> None:
+        """Forget a return that was acknowledged, with the stop requests of its job. Raises OSError."""
+        remove_durable(self.layout.spool_of(jid))
+        self.layout.stops_of(jid).unlink(missing_ok=True)
+
+    # ends
+
+    def settle(self, jid: Jid) -> State | None:
+        """What became of a job that has no supervisor: the state in which it ended, concluded here if need be.
+
+        None when nothing of it was started. Takes some seconds at worst. Raises OSError.
+        """
+        if (state := self.spool_state(jid)) is not None:
+            self._retire(jid)
+            return state
+        record = self.read_record(jid)
+        if record is None or record.started is None:
+            return None
+        return self.clean_up(jid, record)
+
+    def clean_up(self, jid: Jid, record: JobRecord) -> State | None:
+        """End a job that was started and whose supervisor is gone: what is left of it goes, and `lost` is spooled.
+
+        The state in the spool afterwards; None when the job has a supervisor after all. Raises OSError.
+        """
+        claim = self.layout.claim_of(jid)
+        create_exclusive(claim, f"{clock.boot_id()} {clock.boottime()}\n".encode("ascii"))
+        with lock.held_by_agent(claim) as free:
+            if not free:
+                return None
+            if (state := self.spool_state(jid)) is None:
+                message = conclude(record, self.read_stops(jid), self.layout.output_of(jid))
+                spool.put(self.layout.spool_of(jid), codec.encode(message))
+                state = message.state
+                _log.warning("%s lost its supervisor: %s", jid, message.evidence.reason,
+                             extra={"action": "job_lost", "jid": jid})
+            self.remove_record(jid)
+            return state
+
+    def quarantine(self, jid: Jid, reason: str) -> None:
+        """Move a return that the master refused for good aside, and forget its stop requests. Raises OSError."""
+        self._set_aside(self.layout.spool_of(jid), reason)
+        self.layout.stops_of(jid).unlink(missing_ok=True)
+
+    def drop_outputs(self, before: float) -> int:
+        """Remove captured output that was last written before `before`, epoch seconds; how many files went.
+
+        That of a job with a supervisor stays, however silent it is.
+        """
+        count = 0
+        for path in self._files(self.layout.output):
+            with contextlib.suppress(OSError, ValueError):
+                if path.lstat().st_mtime < before and not self.has_supervisor(Jid(path.stem)):
+                    path.unlink()
+                    count += 1
+        return count
+
+    # inside
+
+    def _files(self, folder: Path) -> list[Path]:
+        """What lies in a folder, in order of names; files that are being written are none yet."""
+        return sorted(path for path in folder.iterdir() if not (path.name.startswith(".") and path.suffix == ".tmp"))
+
+    def _read_record(self, path: Path, problems: list[str]) -> JobRecord | None:
+        try:
+            jid = _jid_of(path, ".json")
+            record = decode_record(read_regular(path, RECORD_LIMIT))
+            if record.jid != jid:
+                raise CodecError(f"cannot read a proc record: it is that of {record.jid}")
+            _check_owner(path)
+        except FileNotFoundError:
+            return None  # it ended while we looked
+        except (OSError, ValueError, CodecError) as error:
+            problems.append(self._set_aside(path, str(error)))
+            return None
+        return record
+
+    def _retire(self, jid: Jid) -> None:
+        """Remove the record of a job whose return is durable, unless its supervisor is about to."""
+        if self.layout.record_of(jid).exists() and not self.has_supervisor(jid):
+            self.remove_record(jid)
+
+    def _set_aside(self, path: Path, reason: str) -> str:
+        """Move a damaged file to quarantine, whatever it is; the line that says so. One that is gone is no trouble."""
+        folder = self.layout.quarantine
+        for number in itertools.count():
+            target = folder / f"{path.parent.name}-{path.name[:200]}-{number}"
+            if not os.path.lexists(target):
+                break
+        line = f"{path} is damaged and was moved to {target.name!a} in quarantine: {reason}"
+        try:
+            path.rename(target)
+            sync_folder(folder)
+        except FileNotFoundError:
+            return line
+        except OSError as error:
+            line = f"{path} is damaged ({reason}) and cannot be moved to quarantine: {error.strerror}"
+        _log.error("%s", line, extra={"action": "quarantined"})
+        return line
+
+
+def _jid_of(path: Path, suffix: str) -> Jid:
+    if path.suffix != suffix:
+        raise ValueError(f"its name does not end in {suffix}")
+    return Jid(path.stem)
+
+
+def _check_owner(path: Path) -> None:
+    owner = os.lstat(path).st_uid
+    if owner != os.geteuid():
+        raise ValueError(f"it belongs to uid {owner}")
+
+
+def _parse_claim(data: bytes) -> tuple[str, float]:
+    try:
+        boot_id, until = data.decode("ascii").split()
+        return boot_id, float(until)
+    except ValueError:
+        return "", 0.0
+
+
+def _remove_unfinished(path: Path) -> None:
+    """Remove a file that nobody finishes any more: its name ends in the pid of its writer, see files.write_durable."""
+    writer = path.name.removesuffix(".tmp").rpartition(".")[2]
+    with contextlib.suppress(OSError):
+        if stat.S_ISREG(path.lstat().st_mode) and not (writer.isdigit() and Path(f"/proc/{writer}").exists()):
+            path.unlink()

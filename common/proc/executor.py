@@ -1,0 +1,215 @@
+"""The agent's side of its host's jobs: starts supervisors through the spawner, adopts living ones, wakes them, and
+tells when they have ended. It reads no job and signals no payload."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections import deque
+from pathlib import Path
+from typing import Any, Protocol
+
+from common import clock
+from common.errors import JrError
+from common.functions import Table
+from common.ids import Jid
+from common.proc import lock, notify
+from common.proc.layout import Layout
+from common.proc.spawning import Spawned
+
+OPEN_SECONDS = 60.0
+"""How long a spawner may take to load its modules; the loader allows 30 s to those of users."""
+RESTARTS = 5
+RESTART_SECONDS = 60.0
+"""A spawner that dies more than so often within so long is given up."""
+_NOTICES = 100
+_log = logging.getLogger("jr.executor")
+
+
+class ExecutorEvents(Protocol):
+    """What an executor tells its owner, on the loop."""
+
+    def started(self, jid: Jid, pid: int, at: float) -> None:
+        """The payload runs since `at`, epoch seconds. Best effort: the proc record says the same."""
+
+    def ended(self, jid: Jid) -> None:
+        """The job has no supervisor any more: `JobFolders.settle` says what became of it."""
+
+    def stop_result(self, jid: Jid, stop: str, outcome: str, signalled: int, reason: str) -> None:
+        """What the supervisor did about a stop request. Best effort."""
+
+    def functions_changed(self) -> None:
+        """A fresh spawner has another table, or other broken modules."""
+
+    def broken(self, reason: str) -> None:
+        """The spawner cannot be kept alive: nothing can be started from here on."""
+
+
+class Executor:
+    """One spawner, kept alive, and the supervisors that are watched."""
+
+    def __init__(self, state: Path, config: dict[str, Any], events: ExecutorEvents) -> None:
+        """`config` is the spawner's: `packages`, `dirs`, `entry_points`, and `containment`, which is `auto`, or
+        `subreaper` to do without cgroups."""
+        self._layout = Layout(state)
+        self._config = {**config, "state": str(state)}
+        self._events = events
+        self._spawner: Spawned | None = None
+        self._listener: socket.socket | None = None
+        self._ready: asyncio.Future[None] | None = None
+        self._watched: dict[Jid, int] = {}
+        self._asked: dict[Jid, None] = {}
+        self._deaths: deque[float] = deque(maxlen=RESTARTS)
+        self._closing = False
+        self.table: Table = {}
+        """The functions that jobs can run."""
+        self.broken: dict[str, str] = {}
+        """Modules that could not be loaded, with the reason."""
+        self.containment = "unknown"
+        """`cgroup` or `subreaper`: what holds a job's processes together on this host."""
+
+    @property
+    def running(self) -> list[Jid]:
+        """The jobs whose supervisor is watched, and those that were asked for."""
+        return [*self._watched, *(jid for jid in self._asked if jid not in self._watched)]
+
+    async def open(self) -> None:
+        """Start the spawner and wait until it has loaded everything. Raises JrError."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._listener = notify.listen(self._layout.state)
+            loop.add_reader(self._listener, self._hear_notices)
+            self._ready = loop.create_future()
+            self._spawn()
+            await asyncio.wait_for(self._ready, OPEN_SECONDS)
+        except (OSError, TimeoutError, JrError) as error:
+            await self.close()
+            reason = f"it is not ready after {OPEN_SECONDS:g} s" if isinstance(error, TimeoutError) else str(error)
+            raise JrError(f"cannot start the spawner: {reason}") from error
+
+    def start(self, jid: Jid) -> None:
+        """Start the recorded job. `started` and `ended` tell the rest, also when nothing could be started."""
+        if jid in self._watched or jid in self._asked:
+            return
+        self._asked[jid] = None
+        if self._spawner is not None:
+            self._spawner.send({"start": jid})
+
+    def adopt(self, jid: Jid) -> bool:
+        """Watch the supervisor that has the job's lock; `ended` tells its end. False when none has it."""
+        if jid in self._watched:
+            return True
+        pidfd = lock.open_holder(self._layout.claim_of(jid))
+        if pidfd is None:
+            return False
+        self._watch(jid, pidfd)
+        return True
+
+    def wake(self, jid: Jid) -> bool:
+        """Make the supervisor read its stop requests. False when none has the job's lock: one that comes reads them."""
+        return lock.wake(self._layout.claim_of(jid))
+
+    async def close(self) -> None:
+        """End the spawner and watch nothing any more. Supervisors live on."""
+        self._closing = True
+        loop = asyncio.get_running_loop()
+        if self._listener is not None:
+            loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
+        for pidfd in self._watched.values():
+            loop.remove_reader(pidfd)
+            os.close(pidfd)
+        self._watched.clear()
+        if self._spawner is not None:
+            await self._spawner.close()
+
+    # supervisors
+
+    def _watch(self, jid: Jid, pidfd: int) -> None:
+        self._asked.pop(jid, None)
+        if jid in self._watched:  # two forks of one job: the lock has chosen, and its end will be told
+            os.close(pidfd)
+            return
+        self._watched[jid] = pidfd
+        asyncio.get_running_loop().add_reader(pidfd, self._supervisor_gone, jid)
+
+    def _supervisor_gone(self, jid: Jid) -> None:
+        pidfd = self._watched.pop(jid)
+        asyncio.get_running_loop().remove_reader(pidfd)
+        os.close(pidfd)
+        # It may have been the second of two forks, sent off by the lock of the first.
+        if not self.adopt(jid):
+            self._events.ended(jid)
+
+    def _hear_notices(self) -> None:
+        for _ in range(_NOTICES):
+            if self._listener is None or (notice := notify.receive(self._listener)) is None:
+                return
+            try:
+                self._take_notice(notice)
+            except (KeyError, TypeError, ValueError) as error:
+                _log.warning("A notice is damaged: %r", error, extra={"action": "notice_damaged"})
+
+    def _take_notice(self, notice: dict[str, Any]) -> None:
+        jid = Jid(notice["jid"])
+        if notice["event"] == "started":
+            self._events.started(jid, int(notice["pid"]), float(notice["at"]))
+        elif notice["event"] == "stop":
+            self._events.stop_result(jid, str(notice["stop"]), str(notice["outcome"]), int(notice["signalled"]),
+                                     str(notice["reason"]))
+
+    # the spawner
+
+    def _spawn(self) -> None:
+        """Raises OSError."""
+        self._spawner = Spawned(self._config, self._heard, self._spawner_gone)
+
+    def _heard(self, message: dict[str, Any], pidfd: int | None) -> None:
+        if "functions" in message:
+            self._loaded(message)
+        elif "started" in message and pidfd is not None:
+            self._watch(Jid(message["started"]), pidfd)
+        elif "failed" in message:
+            jid = Jid(message["failed"])
+            _log.error("Cannot start %s: %s", jid, message["reason"], extra={"action": "start_failed", "jid": jid})
+            self._asked.pop(jid, None)
+            if not self.adopt(jid):
+                self._events.ended(jid)
+
+    def _loaded(self, message: dict[str, Any]) -> None:
+        changed = (self.table, self.broken) != (message["functions"], message["broken"])
+        self.table, self.broken = message["functions"], message["broken"]
+        self.containment = message["containment"]
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_result(None)
+        elif changed:
+            self._events.functions_changed()
+
+    def _spawner_gone(self, spawner: Spawned) -> None:
+        if self._closing or spawner is not self._spawner:
+            return
+        self._spawner = None
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(JrError("it ended before it was ready"))
+            return
+        _log.error("The spawner died; starting another", extra={"action": "spawner_died"})
+        now = clock.boottime()
+        if len(self._deaths) == RESTARTS and now - self._deaths[0] < RESTART_SECONDS:
+            self._events.broken(f"cannot keep the spawner alive: it died {RESTARTS + 1} times in {RESTART_SECONDS:g} s")
+            return
+        self._deaths.append(now)
+        try:
+            self._spawn()
+        except OSError as error:
+            self._events.broken(f"cannot start the spawner: {error}")
+            return
+        self._ask_again()
+
+    def _ask_again(self) -> None:
+        """What the dead spawner was asked and did not answer: it may have forked, and the lock tells."""
+        for jid in list(self._asked):
+            if not self.adopt(jid) and self._spawner is not None:
+                self._spawner.send({"start": jid})

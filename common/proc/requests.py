@@ -1,0 +1,38 @@
+"""The stop requests of a job, as its supervisor reads them: plain maps, each one once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from common.files import read_regular
+
+LIMIT = 256 * 1024
+"""Bytes of a stop file: a few hundred requests, far more than a job ever gets."""
+
+
+class Requests:
+    """The stop file of one job."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: set[str] = set()
+
+    def fresh(self) -> list[dict[str, Any]]:
+        """The requests that were not given out before, oldest first."""
+        found = [one for one in self.all() if one["stop"] not in self._seen]
+        self._seen.update(one["stop"] for one in found)
+        return found
+
+    def all(self) -> list[dict[str, Any]]:
+        """Every request in the file. A damaged file holds none: the agent, which wrote it, finds and reports it."""
+        try:
+            found = json.loads(read_regular(self._path, LIMIT))
+            return [one for one in found if isinstance(one["stop"], str) and one["how"] in ("term", "kill", "signal")]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            print(f"jr: cannot read {self._path}: {error}", file=sys.stderr)  # noqa: T201 - the agent's journal
+            return []

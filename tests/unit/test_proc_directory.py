@@ -1,0 +1,320 @@
+"""The folders of a host's jobs: durable, checked, and robust against every kind of damage. Real files, no processes."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common import clock, codec
+from common.errors import JrError
+from common.ids import Jid
+from common.messages import JobFields, Return
+from common.proc import lock
+from common.proc.directory import STOPS_PER_JOB, JobFolders
+from common.proc.record import JobRecord, StopRequest, encode_record
+from common.proc.spool import SpoolError, seal
+from common.states import State
+
+A, B, C = (Jid(f"2026010203040512345{n}") for n in range(3))
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> JobFolders:
+    return JobFolders(tmp_path / "state")
+
+
+def record(jid: Jid = A, **fields: Any) -> JobRecord:
+    return JobRecord(**{
+        "jid": jid, "function": "cmd.run", "args": ["true"], "kwargs": {}, "user": "root", "state": State.ACCEPTED,
+        "accepted": 1.0, "deadline_boot_id": "b", "deadline": 2.0,
+        "args_packed": base64.b64encode(codec.pack(["true"])).decode(),
+        "kwargs_packed": base64.b64encode(codec.pack({})).decode(), **fields})
+
+
+def returned(jid: Jid = A, state: State = State.SUCCEEDED) -> Return:
+    return Return(jid=jid, job=JobFields(function="cmd.run", user="root"), state=state, ended=1.0)
+
+
+def request(stop: str = "s") -> StopRequest:
+    return StopRequest(stop=stop, how="term", signal=15, grace=10.0, by="u@h", at=1.0)
+
+
+def test_the_folders_are_ours_alone(folders: JobFolders) -> None:
+    names = {path.name: path.stat().st_mode & 0o777 for path in folders.layout.state.iterdir()}
+    assert names == dict.fromkeys(["proc", "claims", "stops", "spool", "output", "quarantine"], 0o700)
+
+
+def test_files_are_ours_alone(folders: JobFolders) -> None:
+    folders.claim(A, 1.0)
+    folders.write_record(record())
+    folders.append_stop(A, request())
+    folders.spool_put(returned(B))
+    modes = {path.stat().st_mode & 0o777 for path in folders.layout.state.glob("*/*")}
+    assert modes == {0o600}
+
+
+# claims
+
+
+def test_a_claim_is_made_once(folders: JobFolders) -> None:
+    assert folders.claim(A, 12.5)
+    assert not folders.claim(A, 99.0)
+    assert folders.claims() == {A: (clock.boot_id(), 12.5)}
+    folders.drop_claim(A)
+    assert folders.claims() == {}
+    folders.drop_claim(A)
+    assert folders.claim(A, 1.0)
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"a b c", b"boot x", b"\xff\xfe 1"])
+def test_a_claim_that_says_nothing_still_counts(folders: JobFolders, content: bytes) -> None:
+    """P2: the mark that a jid was seen is the file, whatever a crash left of its text."""
+    folders.layout.claim_of(A).write_bytes(content)
+    assert folders.claims() == {A: ("", 0.0)}
+    assert not folders.claim(A, 1.0)
+
+
+def test_strangers_among_the_claims(folders: JobFolders) -> None:
+    folders.claim(A, 1.0)
+    (folders.layout.claims / "not a jid").touch()
+    (folders.layout.claims / B).mkdir()
+    assert list(folders.claims()) == [A]
+    assert len(list(folders.layout.quarantine.iterdir())) == 2
+
+
+# records
+
+
+def test_a_record_is_what_was_written(folders: JobFolders) -> None:
+    wanted = record(schedule="nightly", timeout=3.0, cgroup="/x", user="grüße")
+    folders.write_record(wanted)
+    assert folders.read_record(A) == wanted
+    assert folders.records() == ([wanted], [])
+    folders.remove_record(A)
+    assert folders.read_record(A) is None
+    assert folders.records() == ([], [])
+
+
+def _symlink(path: Path) -> None:
+    (path.parent.parent / "target").write_bytes(encode_record(record()))
+    path.symlink_to(path.parent.parent / "target")
+
+
+DAMAGE: dict[str, Callable[[Path], Any]] = {
+    "empty": lambda path: path.touch(),
+    "binary": lambda path: path.write_bytes(os.urandom(1000)),
+    "no map": lambda path: path.write_text("[]"),
+    "wrong types": lambda path: path.write_bytes(encode_record(record()).replace(b'"user": "root"', b'"user": 5')),
+    "missing field": lambda path: path.write_bytes(encode_record(record()).replace(b'"user": "root",', b"")),
+    "bad state": lambda path: path.write_bytes(encode_record(record()).replace(b"accepted", b"imagined")),
+    "another version": lambda path: path.write_bytes(encode_record(record()).replace(b'"v": 1', b'"v": 2')),
+    "of another job": lambda path: path.write_bytes(encode_record(record(B))),
+    "bad jid inside": lambda path: path.write_bytes(encode_record(record()).replace(A.encode(), b"../../etc")),
+    "huge": lambda path: path.write_bytes(b" " * (2 * 1024 * 1024)),
+    "deep": lambda path: path.write_bytes(b"[" * 100_000),
+    "symlink": _symlink,
+    "dangling symlink": lambda path: path.symlink_to("nowhere"),
+    "folder": lambda path: path.mkdir(),
+    "pipe": lambda path: os.mkfifo(path),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_record_costs_itself(folders: JobFolders, kind: str) -> None:
+    """S01, R-B28: quarantined, named, and hiding no other; a pipe blocks nobody."""
+    folders.write_record(record(B))
+    folders.write_record(record(C))
+    DAMAGE[kind](folders.layout.record_of(A))
+    found, problems = folders.records()
+    assert [one.jid for one in found] == [B, C]
+    assert len(problems) == 1
+    assert str(A) in problems[0]
+    assert "quarantine" in problems[0]
+    assert not os.path.lexists(folders.layout.record_of(A))
+    assert len(list(folders.layout.quarantine.iterdir())) == 1
+    assert folders.records()[1] == []  # said once
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_foreign_record_is_not_believed(folders: JobFolders) -> None:
+    folders.write_record(record())
+    os.chown(folders.layout.record_of(A), 65534, 65534)
+    assert folders.records()[0] == []
+
+
+def test_a_record_cut_at_any_byte(folders: JobFolders) -> None:
+    whole = encode_record(record())
+    for cut in range(0, len(whole) - 2, 7):
+        folders.layout.record_of(A).write_bytes(whole[:cut])
+        assert folders.read_record(A) is None
+    assert folders.records() == ([], [])
+
+
+@pytest.mark.parametrize("name", ["x.json", "2026.json", f"{A}.txt", f"{A}", "..json", f"{A}-short.json", "a\nb.json"])
+def test_strangers_among_the_records(folders: JobFolders, name: str) -> None:
+    folders.write_record(record(B))
+    (folders.layout.proc / name).write_bytes(encode_record(record()))
+    found, problems = folders.records()
+    assert [one.jid for one in found] == [B]
+    assert len(problems) == 1
+
+
+def test_the_same_damage_twice_keeps_both(folders: JobFolders) -> None:
+    for _ in range(3):
+        folders.layout.record_of(A).touch()
+        folders.records()
+    assert len(list(folders.layout.quarantine.iterdir())) == 3
+
+
+def test_a_record_whose_return_is_spooled_has_ended(folders: JobFolders) -> None:
+    folders.claim(A, 1.0)
+    folders.write_record(record())
+    folders.spool_put(returned())
+    folders.write_record(record())  # as a power cut brings it back
+    assert folders.records() == ([], [])
+    assert not folders.layout.record_of(A).exists()
+
+
+def test_half_written_files_go_at_the_start(folders: JobFolders) -> None:
+    ours = folders.layout.proc / f".{A}.json.{os.getpid()}.tmp"
+    dead = folders.layout.spool / f".{A}.msgpack.4194305.tmp"
+    for path in (ours, dead):
+        path.touch()
+    again = JobFolders(folders.layout.state)
+    assert ours.exists()  # its writer lives
+    assert not dead.exists()
+    assert again.records() == ([], [])
+    assert again.spool_list() == []
+
+
+# stop requests
+
+
+def test_stop_requests_are_kept_in_order_and_once(folders: JobFolders) -> None:
+    assert folders.read_stops(A) == []
+    assert folders.append_stop(A, request("1"))
+    assert folders.append_stop(A, request("2"))
+    assert not folders.append_stop(A, request("1"))
+    assert [one.stop for one in folders.read_stops(A)] == ["1", "2"]
+
+
+def test_stop_requests_are_bounded(folders: JobFolders) -> None:
+    for number in range(STOPS_PER_JOB):
+        folders.append_stop(A, request(str(number)))
+    with pytest.raises(JrError, match="100 stop requests already"):
+        folders.append_stop(A, request("more"))
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'[{"stop": "x"}]', b"\xff"])
+def test_damaged_stop_requests(folders: JobFolders, content: bytes) -> None:
+    folders.layout.stops_of(A).write_bytes(content)
+    assert folders.read_stops(A) == []
+    assert folders.append_stop(A, request("new"))
+    assert [one.stop for one in folders.read_stops(A)] == ["new"]
+    assert len(list(folders.layout.quarantine.iterdir())) == 1
+
+
+# spool
+
+
+def test_a_return_is_kept_until_it_is_acknowledged(folders: JobFolders) -> None:
+    folders.write_record(record())
+    folders.append_stop(A, request())
+    assert folders.spool_put(returned())
+    assert not folders.spool_put(returned(state=State.FAILED))
+    assert folders.spool_list() == [A]
+    assert folders.spool_state(A) is State.SUCCEEDED
+    assert codec.from_minion.decode(folders.spool_read(A)) == returned()
+    assert folders.spool_read(A) == codec.encode(returned())
+    assert folders.read_record(A) is None
+    folders.spool_remove(A)
+    assert (folders.spool_list(), folders.spool_state(A), folders.read_stops(A)) == ([], None, [])
+    with pytest.raises(SpoolError, match="it is not in the spool"):
+        folders.spool_read(A)
+
+
+@pytest.mark.parametrize("content", [
+    b"", b"jr1\n", b"jr1\n1234", b"jr2\n" + seal(b"x")[4:], seal(b""), seal(b"\xc1"), seal(b"garbage"),
+    seal(codec.encode(returned(B))), seal(codec.encode(returned())) + b"x", b"x" * 2_000_000])
+def test_a_damaged_return_costs_itself(folders: JobFolders, content: bytes) -> None:
+    """R-B30."""
+    folders.spool_put(returned(C))
+    folders.layout.spool_of(A).write_bytes(content)
+    with pytest.raises(SpoolError, match=f"cannot read the return of {A}"):
+        folders.spool_read(A)
+    assert folders.spool_list() == [C]
+    assert folders.spool_state(C) is State.SUCCEEDED
+    assert len(list(folders.layout.quarantine.iterdir())) == 1
+
+
+def test_strangers_in_the_spool(folders: JobFolders) -> None:
+    folders.spool_put(returned(B))
+    for name in ("x", "x.msgpack", f"{A}.json"):
+        (folders.layout.spool / name).touch()
+    assert folders.spool_list() == [B]
+    assert len(list(folders.layout.quarantine.iterdir())) == 3
+
+
+def test_a_refused_return_is_set_aside(folders: JobFolders) -> None:
+    folders.spool_put(returned())
+    folders.quarantine(A, "the master knows better")
+    assert folders.spool_list() == []
+    assert [path.name for path in folders.layout.quarantine.iterdir()] == [f"spool-{A}.msgpack-0"]
+    folders.quarantine(A, "again")
+
+
+# ends
+
+
+def test_settling(folders: JobFolders) -> None:
+    assert folders.settle(A) is None
+    folders.claim(A, 1.0)
+    folders.write_record(record())
+    assert folders.settle(A) is None  # nothing of it was started
+    folders.spool_put(returned(state=State.KILLED))
+    assert folders.settle(A) is State.KILLED
+
+
+def test_a_started_job_without_supervisor_is_lost(folders: JobFolders) -> None:
+    folders.claim(A, 1.0)
+    folders.write_record(record(started=3.0, boot_id="another", pid=1, create_time=1, state=State.RUNNING))
+    folders.layout.output_of(A)[0].write_bytes(b"as far as it came")
+    folders.append_stop(A, request())
+    assert folders.settle(A) is State.LOST
+    end = codec.from_minion.decode(folders.spool_read(A))
+    assert (end.stdout, end.started, end.pid, end.retcode) == (b"as far as it came", 3.0, 1, None)
+    assert (end.evidence.by, end.evidence.asked_signal) == ("u@h", 15)
+    assert end.job.function == "cmd.run"
+    assert folders.records() == ([], [])
+
+
+def test_a_started_job_without_claim_gets_one(folders: JobFolders) -> None:
+    """It was seen, so it must not be started again."""
+    folders.write_record(record(started=3.0, boot_id="another", state=State.RUNNING))
+    assert folders.settle(A) is State.LOST
+    assert not folders.claim(A, 1.0)
+
+
+def test_two_agents_do_not_clean_up_at_once(folders: JobFolders) -> None:
+    started = record(started=3.0, boot_id="another", state=State.RUNNING)
+    folders.claim(A, 1.0)
+    folders.write_record(started)
+    with lock.held_by_agent(folders.layout.claim_of(A)) as free:
+        assert free
+        assert folders.has_supervisor(A)
+        assert folders.clean_up(A, started) is None
+    assert folders.clean_up(A, started) is State.LOST
+
+
+def test_old_output_goes(folders: JobFolders) -> None:
+    for jid, age in ((A, 100), (B, 0)):
+        path = folders.layout.output_of(jid)[0]
+        path.write_text("x")
+        os.utime(path, (clock.wall() - age, clock.wall() - age))
+    assert folders.drop_outputs(clock.wall() - 50) == 1
+    assert [path.name for path in folders.layout.output.iterdir()] == [f"{B}.out"]
