@@ -1,0 +1,61 @@
+"""Functions as people see them: how one is written, what it says of itself, what was meant by a name that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from common.functions import FunctionInfo, Param, Table
+from common.text import escape
+
+_SHOWN = 80
+
+
+def usage(name: str, info: FunctionInfo) -> str:
+    """The function as one would write it in Python: `cmd.run(cmd: str, *, cwd: str = None)`."""
+    parts: list[str] = []
+    for param in info["params"]:
+        if param["kind"] in ("keyword", "lifted") and not any(part.startswith("*") for part in parts):
+            parts.append("*")
+        parts.append(_written(param))
+    return f"{name}({', '.join(parts)})"
+
+
+def _written(param: Param) -> str:
+    stars = {"var_positional": "*", "var_keyword": "**"}.get(param["kind"], "")
+    hint = "" if param["hint"] == "any" else f": {param['hint']}"
+    if param["required"] or stars:
+        return f"{stars}{param['name']}{hint}"
+    return f"{param['name']}{hint}{' = ' if hint else '='}{_default(param['default'])}"
+
+
+def _default(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+
+
+def shown(name: object) -> str:
+    """A name from outside as it may stand in an error line: harmless to a terminal and not too long."""
+    text = escape(str(name))
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The name that was probably meant, or None."""
+    # Loaded here: the spawner holds this module in memory and never asks.
+    import difflib
+
+    close = difflib.get_close_matches(name[:_SHOWN], list(names), n=1)
+    return close[0] if close else None
+
+
+def no_such(name: str, table: Table, broken: Mapping[str, str]) -> str:
+    """Why a function is not in the table, with what was probably meant, as a clause."""
+    module = name.partition(".")[0]
+    if module in broken:
+        return f"its module is broken: {broken[module]}"
+    reason = "this host has no such function"
+    if "." not in name:
+        reason = "a function is named MODULE.FUNCTION"
+    meant = nearest(name, table)
+    return f"{reason}; did you mean {meant}?" if meant else reason

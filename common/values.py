@@ -1,0 +1,232 @@
+"""Arguments of a job to the arguments of its function, by the table: bound to parameters, converted, checked."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from common import typed as typed_text
+from common.durations import parse_duration
+from common.errors import UsageError
+from common.functions import LIFTED as LIFTED
+from common.functions import FunctionInfo, Hint, Param, Table
+from common.signatures import nearest, no_such, shown, usage
+
+_TRUE = {"true", "yes", "on", "1"}
+_FALSE = {"false", "no", "off", "0"}
+_INT = re.compile(r"[-+]?[0-9]{1,30}")
+_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "list": (list,), "dict": (dict,),
+    "any": (object,),
+}
+_WORDS = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false",
+          "list": "a list such as [a, b]", "dict": "a map such as {key: value}", "any": "plain data"}
+
+
+class Bound(NamedTuple):
+    """A call that fits its function."""
+
+    args: list[Any]
+    kwargs: dict[str, Any]
+    timeout: float | None
+    """Seconds, when the caller gave a `timeout` that is lifted into the job; None means nothing was said."""
+
+
+def unknown(name: str, table: Table, broken: Mapping[str, str] | None = None) -> str:
+    """The error line for a function that is not in the table, with what was probably meant."""
+    return f"cannot call {shown(name)}: {no_such(name, table, broken or {})}"
+
+
+def bind(info: FunctionInfo, name: str, args: list[Any], kwargs: Mapping[str, Any], typed: bool) -> Bound:
+    """The arguments as the function will get them. With `typed` they are the text that somebody typed.
+
+    Raises UsageError, "cannot call cmd.run: ...", when one is missing, unknown, too many, given twice, or of the wrong
+    kind.
+    """
+    try:
+        return _Binder(info, name, typed).bind(args, kwargs)
+    except ValueError as error:
+        raise UsageError(f"cannot call {shown(name)}: {error}") from error
+
+
+class _Binder:
+    """Binds the arguments of one call. Raises ValueError with a clause."""
+
+    def __init__(self, info: FunctionInfo, name: str, typed: bool) -> None:
+        params = info["params"]
+        self._usage = usage(name, info)
+        self._typed = typed
+        self._positional = [param for param in params if param["kind"] == "positional"]
+        self._by_name = {param["name"]: param for param in params if not param["kind"].startswith("var_")}
+        self._rest = next((param for param in params if param["kind"] == "var_positional"), None)
+        self._extra = next((param for param in params if param["kind"] == "var_keyword"), None)
+
+    def bind(self, args: list[Any], kwargs: Mapping[str, Any]) -> Bound:
+        named = {key: self._named(key, value, args) for key, value in kwargs.items()}
+        positional = [self._convert(param, value) for param, value in zip(self._positional, args, strict=False)]
+        rest = self._all_rest(args[len(positional):], named)
+        for param in self._positional[:len(positional)]:
+            if param["name"] in named:
+                raise ValueError(f"{param['name']} is given twice")
+        timeout = named.pop("timeout") if self._lifts() and "timeout" in named else None
+        # What was given by name goes into its place, so that a function is called the same way however it was written.
+        for param in self._positional[len(positional):]:
+            if param["name"] not in named:
+                break
+            positional.append(named.pop(param["name"]))
+        self._check_missing(len(positional), named, rest)
+        return Bound(positional + rest, named, timeout)
+
+    def _lifts(self) -> bool:
+        return any(param["kind"] == "lifted" for param in self._by_name.values())
+
+    def _named(self, key: str, value: Any, args: list[Any]) -> Any:
+        if not isinstance(key, str):
+            raise ValueError("the names of arguments must be text")
+        param = self._by_name.get(key)
+        if param is not None:
+            return self._convert(param, value)
+        if self._rest is not None and key == self._rest["name"]:
+            return self._read(key, "list", value)
+        if self._extra is not None:
+            return self._convert({**self._extra, "name": key}, value)
+        raise ValueError(self._unknown(key, value, args))
+
+    def _all_rest(self, values: list[Any], named: dict[str, Any]) -> list[Any]:
+        """What goes into `*args`; it may be given by its name as well, as one list."""
+        if self._rest is None:
+            if values:
+                raise ValueError(self._too_many(values))
+            return []
+        if (name := self._rest["name"]) not in named:
+            return [self._convert(self._rest, value) for value in values]
+        if values:
+            raise ValueError(f"{name} is given twice")
+        return [checked(name, self._rest["hint"], value) for value in named.pop(name)]
+
+    def _convert(self, param: Param, value: Any) -> Any:
+        name = shown(param["name"])
+        if param["kind"] == "lifted":
+            return time_limit(name, value)
+        nullable = not param["required"] and param["default"] is None and not param["kind"].startswith("var_")
+        if nullable and (value is None or (self._typed and param["hint"] != "str" and value in ("null", "~"))):
+            return None
+        return self._read(name, param["hint"], value)
+
+    def _read(self, name: str, hint: Hint, value: Any) -> Any:
+        return from_text(name, hint, value) if self._typed and isinstance(value, str) else checked(name, hint, value)
+
+    def _check_missing(self, count: int, named: Mapping[str, Any], rest: list[Any]) -> None:
+        left = self._positional[count:]
+        keywords = [param for param in self._by_name.values() if param["kind"] == "keyword"]
+        missing = [param["name"] for param in left + keywords if param["required"] and param["name"] not in named]
+        if rest and left and not missing:
+            missing = [left[0]["name"]]  # or the rest would slip into its place
+        if missing:
+            raise ValueError(f"it needs {' and '.join(missing)}; write {self._usage}")
+
+    def _too_many(self, values: list[Any]) -> str:
+        takes = len(self._positional)
+        number = "no argument" if not takes else f"{takes} argument" if takes == 1 else f"{takes} arguments"
+        hint = "; put text with spaces in quotes" if self._typed and takes else ""
+        return f"it takes {number} by position, and {takes + len(values)} are given{hint}; write {self._usage}"
+
+    def _unknown(self, key: str, value: Any, args: list[Any]) -> str:
+        meant = nearest(key, self._by_name)
+        hint = f", did you mean {meant}?" if meant else ""
+        text = f"it takes no argument named {shown(key)}{hint}"
+        if self._typed and isinstance(value, str) and (instead := self._instead(f"{key}={value}", args)):
+            text += f"; to pass the text {shown(f'{key}={value}')} itself, {instead}"
+        return f"{text}; write {self._usage}"
+
+    def _instead(self, text: str, args: list[Any]) -> str:
+        """How to pass typed text that looks like a named argument."""
+        if len(args) < len(self._positional):
+            return f"name its argument: {shown(shlex.quote(self._positional[len(args)]['name'] + '=' + text))}"
+        if self._rest is not None:
+            whole = json.dumps([*args[len(self._positional):], text], ensure_ascii=False)
+            return f"give the list by its name: {shown(shlex.quote(self._rest['name'] + '=' + whole))}"
+        return "put all of the text that it belongs to in quotes" if args else ""
+
+
+def from_text(name: str, hint: Hint, text: str) -> Any:
+    """Typed text as what `hint` asks for. Raises ValueError that names the argument."""
+    try:
+        value = text if hint == "str" else _CONVERT[hint](text)
+    except ValueError as error:
+        detail = f" ({error})" if hint in ("list", "dict", "any") else ""
+        raise ValueError(f"{name} must be {_WORDS[hint]}, not {shown(text)}{detail}") from error
+    return checked(name, hint, value)
+
+
+def checked(name: str, hint: Hint, value: Any) -> Any:
+    """`value`, if it is what `hint` asks for and plain data throughout. Raises ValueError that names the argument."""
+    wrong = not isinstance(value, _TYPES[hint]) or (isinstance(value, bool) and hint in ("int", "float"))
+    if wrong:
+        quotes = "; put it in quotes" if hint == "str" and isinstance(value, (int, float)) else ""
+        raise ValueError(f"{name} must be {_WORDS[hint]}, not {shown(repr(value))}{quotes}")
+    if fault := _fault(value, typed_text.DEPTH):
+        raise ValueError(f"{name} {fault}")
+    return value
+
+
+def time_limit(name: str, value: Any) -> float | None:
+    """Seconds from a number or a text such as 5m; None is no limit. Raises ValueError that names the argument."""
+    if value is None:
+        return None
+    try:
+        seconds = parse_duration(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be {error}, not {shown(value)}") from error
+    if seconds == 0:
+        raise ValueError(f"{name} must be more than 0")
+    return seconds
+
+
+def _integer(text: str) -> int:
+    if not _INT.fullmatch(text.strip()):
+        raise ValueError(text)
+    return int(text)
+
+
+def _boolean(text: str) -> bool:
+    word = text.strip().lower()
+    if word not in _TRUE | _FALSE:
+        raise ValueError(text)
+    return word in _TRUE
+
+
+_CONVERT: dict[str, Callable[[str], Any]] = {
+    "int": _integer, "float": float, "bool": _boolean, "list": typed_text.parse, "dict": typed_text.parse,
+    "any": typed_text.guess,
+}
+
+
+def _fault(value: Any, depth: int) -> str | None:
+    """What in `value` could not be kept and sent as it is, as a clause."""
+    if depth < 0:
+        return f"is nested deeper than {typed_text.DEPTH}"
+    if isinstance(value, list):
+        return next((fault for item in value if (fault := _fault(item, depth - 1))), None)
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            return "holds a map with a key that is no text; put the key in quotes"
+        return next((fault for item in (*value, *value.values()) if (fault := _fault(item, depth - 1))), None)
+    return _scalar_fault(value)
+
+
+def _scalar_fault(value: Any) -> str | None:
+    if isinstance(value, str):
+        # Half a character, as an escape in YAML can write it, has no UTF-8.
+        return None if value.isascii() or not re.search("[\ud800-\udfff]", value) else "holds half a character"
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int):
+        return None if typed_text.SMALLEST <= value <= typed_text.LARGEST else "holds a number of more than 64 bits"
+    if isinstance(value, float):
+        return None if math.isfinite(value) else "holds a number that is not finite"
+    return f"holds {type(value).__name__}, which is no plain data"
