@@ -1,0 +1,111 @@
+"""A settings file as a mapping with the line of each key. Duplicate keys, which YAML lets pass, are refused."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from common.errors import UsageError
+from common.text import escape
+
+FILE_LIMIT = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a settings file says. Both are empty when there is no file."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+
+
+class _Refused(Exception):
+    """YAML, and yet no settings file. Its text is the end of the message, with the line."""
+
+
+def read_document(path: Path) -> Document:
+    """The document in a file; empty when the file is missing or says nothing. Raises UsageError with file and line."""
+    text = _read(path)
+    if text is None:
+        return Document()
+    try:
+        return _parse(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f" line {mark.line + 1}" if mark is not None else ""
+        raise UsageError(f"cannot use {path}{where}: it is not YAML: {error.problem or error.context}") from error
+    except _Refused as error:
+        raise UsageError(f"cannot use {path}{error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # ValueError: what looks like a date or a number and is none.
+        reason = escape(" ".join(str(error).split())[:200])
+        raise UsageError(f"cannot use {path}: it is not YAML: {reason}") from error
+
+
+def read_value(text: str) -> Any:
+    """The plain data in one value that was typed as YAML. Raises ValueError."""
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError("it is not YAML") from error
+
+
+def _read(path: Path) -> str | None:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UsageError(f"cannot use {path}: it is not a regular file")
+        if status.st_size > FILE_LIMIT:
+            raise UsageError(f"cannot use {path}: it has {status.st_size} bytes, and {FILE_LIMIT} are allowed")
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"cannot use {path}: it is not UTF-8 text") from error
+
+
+def _parse(text: str) -> Document:
+    """Raises yaml.YAMLError, ValueError, or _Refused."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None or (isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"):
+            return Document()
+        if not isinstance(node, yaml.MappingNode):
+            raise _Refused(": it must be a mapping, with a line such as `port: 4520` for each option")
+        for key in _repeated(node):
+            raise _Refused(f" line {key.start_mark.line + 1}: {escape(str(key.value)[:100])} stands there twice")
+        lines = {str(key.value): key.start_mark.line + 1 for key, _ in node.value}
+        values = loader.construct_document(node)
+        return Document({str(key): value for key, value in values.items()}, lines)
+    finally:
+        loader.dispose()
+
+
+def _repeated(root: yaml.Node) -> Iterator[yaml.ScalarNode]:
+    """The keys that occur a second time in their mapping, anywhere below `root`."""
+    waiting: list[yaml.Node] = [root]
+    visited: set[int] = set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in visited or not isinstance(node, yaml.CollectionNode):
+            continue
+        # An alias may lead back to where it stands.
+        visited.add(id(node))
+        if not isinstance(node, yaml.MappingNode):
+            waiting.extend(node.value)
+            continue
+        seen: set[tuple[str, str]] = set()
+        for key, value in node.value:
+            waiting.append(value)
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    yield key
+                seen.add((key.tag, key.value))

@@ -1,0 +1,77 @@
+"""What can be set, as frozen records: every option with its kind and its default. `load.py` fills them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Struct
+
+from common.codec import RETURN_LIMIT
+from common.ids import MinionId
+from common.schedule.entries import Entry
+from config import kinds
+
+LogLevel = Annotated[Literal["debug", "info", "warning", "error"], kinds.choice("debug", "info", "warning", "error")]
+LogFormat = Annotated[Literal["text", "json"], kinds.choice("text", "json")]
+LeftBehind = Annotated[Literal["leave", "kill"], kinds.choice("leave", "kill")]
+Containment = Annotated[Literal["auto", "subreaper"], kinds.choice("auto", "subreaper")]
+Port = Annotated[int, kinds.PORT]
+Folders = Annotated[tuple[str, ...], kinds.FOLDERS]
+Keep = Annotated[float, kinds.duration("0", "10000d", bare="h")]
+Grace = Annotated[float, kinds.duration("0", "1d")]
+OutputLimit = Annotated[int, kinds.size("4k", "1G")]
+
+
+class MasterSettings(Struct, frozen=True, kw_only=True):
+    """Of jr-master. Lengths of time are seconds, sizes are bytes."""
+
+    bind: Annotated[str, kinds.ADDRESS] = "0.0.0.0"
+    port: Port = 4520
+    enrol_port: Port = 4521
+    keep_jobs: Keep = 86_400.0
+    """How long values and outputs are kept after a job is done; 0 keeps them for ever."""
+    return_limit: Annotated[int, kinds.size("1k", "512k")] = RETURN_LIMIT
+    grace: Grace = 10.0
+    """Between TERM and KILL, where the request names none."""
+    start_within: Annotated[float, kinds.duration("1s", "30d")] = 300.0
+    """How long after it was published a job may start, where the request names no time."""
+    lost_after: Annotated[float, kinds.duration("1m", "365d")] = 86_400.0
+    """How long a minion may be away before its open jobs are called lost."""
+    answer_grace: Annotated[float, kinds.duration("1s", "1d")] = 60.0
+    """How long after its time to start has passed a connected minion may stay silent about a job."""
+    offline_grace: Annotated[float, kinds.duration("0", "1h")] = 60.0
+    """How long after the master's own start minions that were just there count as about to come."""
+    max_jobs: Annotated[int, kinds.number(0, 100_000)] = 0
+    """Runner jobs that may run at once; 0 is no limit."""
+    output_limit: OutputLimit = 1024 * 1024
+    left_behind: LeftBehind = "leave"
+    containment: Containment = "auto"
+    runner_dirs: Folders = ()
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "text"
+
+
+class MinionSettings(Struct, frozen=True, kw_only=True):
+    """Of jr-minion. Lengths of time are seconds, sizes are bytes."""
+
+    id: Annotated[MinionId, kinds.MINION_ID]
+    """By default made from the host's name."""
+    master: Annotated[str, kinds.HOST] = ""
+    port: Port = 4520
+    enrol_port: Port = 4521
+    master_key: Annotated[str, kinds.PUBLIC_KEY] = ""
+    join: Annotated[str, kinds.JOIN] = ""
+    keep_jobs: Keep = 86_400.0
+    """How long the captured output of a job stays on this host; 0 keeps it for ever."""
+    grace: Grace = 10.0
+    output_limit: OutputLimit = 1024 * 1024
+    """For each of stdout and stderr of one job."""
+    left_behind: LeftBehind = "leave"
+    max_jobs: Annotated[int, kinds.number(0, 100_000)] = 0
+    """Jobs that may run at once, the others wait their turn; 0 is no limit."""
+    containment: Containment = "auto"
+    function_dirs: Folders = ()
+    facts: Annotated[dict[str, Any], kinds.FACTS] = {}
+    schedule: Annotated[dict[str, Entry], kinds.SCHEDULE] = {}
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "text"
