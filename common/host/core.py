@@ -1,0 +1,428 @@
+"""The life of jobs on one host, as a pure core: what to claim, record, start, stop, spool, send and forget.
+
+Minions run it for the jobs of their master, the master for its runner jobs. It is told what happened and the time, and
+returns effects; it never touches a disk, a process, a socket or a clock.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from msgspec import Raw, Struct, structs
+
+from common.errors import JrError
+from common.host import effects as do
+from common.host.outbox import Outbox
+from common.ids import Jid
+from common.messages import (
+    HELD_PAGE,
+    Accepted,
+    Ack,
+    Evidence,
+    Held,
+    HeldJob,
+    JobFields,
+    Publish,
+    Refused,
+    Return,
+    Started,
+    Stop,
+    Stopped,
+)
+from common.proc.record import JobRecord, StopRequest
+from common.states import TERMINAL, State
+from common.timers import Timers
+
+CLAIM_KEPT = 3600.0
+"""Seconds past its deadline that a claim is kept at least (DESIGN 7): longer than any message can be on its way."""
+HELD_LIMIT = 10_000
+"""Jobs that a host holds at once; more are refused, so that a flood ends in clear answers and not in a full disk."""
+START_TRIES = 3
+"""How often a supervisor that ended before it started anything is tried again."""
+
+
+class Now(Struct, frozen=True):
+    """One moment, as both clocks of the host show it."""
+
+    boot: float
+    """CLOCK_BOOTTIME seconds: for everything that is measured."""
+    wall: float
+    """Epoch seconds: for what people read."""
+
+
+class Plan(Struct, frozen=True):
+    """How a function is to be called here."""
+
+    args: list[Any]
+    kwargs: dict[str, Any]
+    timeout: float | None
+    inline: bool
+    reads: bool
+
+
+class Planner(Protocol):
+    """Knows the functions of this host."""
+
+    def plan(self, fields: JobFields) -> Plan:
+        """How to call it. Raises JrError with one clear line when it cannot be called so."""
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What the host's settings say of every job."""
+
+    boot_id: str
+    max_jobs: int = 0
+    """Jobs that run at once; 0 is no limit. The rest wait in order of arrival."""
+    output_limit: int = 1024 * 1024
+    return_limit: int = 512 * 1024
+    left_behind: str = "leave"
+
+
+class Job(Struct):
+    """A job in memory, until its return is acknowledged."""
+
+    record: JobRecord
+    state: State
+    local: bool = False
+    """It began here, so the master may never have heard of it."""
+    starting: bool = False
+    tries: int = 0
+    stops: set[str] = set()
+
+
+class Host:
+    """All jobs of one host."""
+
+    def __init__(self, limits: Limits, planner: Planner) -> None:
+        self._limits = limits
+        self._planner = planner
+        self._jobs: dict[Jid, Job] = {}
+        self._claims: dict[Jid, float] = {}
+        self._queue: list[Jid] = []
+        self._calls: set[Jid] = set()
+        self._outbox = Outbox()
+        self._timers: Timers[Jid] = Timers()
+
+    # what is held
+
+    def jobs(self) -> dict[Jid, State]:
+        """What is held, with its state."""
+        return {jid: job.state for jid, job in self._jobs.items()}
+
+    def record(self, jid: Jid) -> JobRecord | None:
+        """The record of a job that is held and has not ended."""
+        job = self._jobs.get(jid)
+        return job.record if job is not None and job.state not in TERMINAL else None
+
+    def seen(self, jid: Jid) -> bool:
+        """Whether this jid was ever accepted or cancelled here, as far as claims remember."""
+        return jid in self._claims
+
+    def figures(self) -> dict[str, int]:
+        """Depths of what queues, for `sys.status`."""
+        running = sum(job.state is State.RUNNING for job in self._jobs.values())
+        return {"held": len(self._jobs), "running": running, "queued": len(self._queue), "unacked": len(self._outbox)}
+
+    def next(self) -> float | None:
+        """When `tick` has something to do, in boot time; None when it never will."""
+        times = [at for at in (self._timers.next(), self._outbox.next()) if at is not None]
+        return min(times) if times else None
+
+    # start of the daemon
+
+    def load(self, claims: dict[Jid, float], adopted: Iterable[JobRecord], idle: Iterable[JobRecord],
+             spooled: dict[Jid, State], now: Now) -> list[do.Effect]:
+        """Take over what the disk holds after a start of the daemon.
+
+        `claims` are boot times of this boot until which each is kept; `adopted` have a living supervisor; `idle` have
+        none and no start, or ran inside the agent that is gone; `spooled` have ended.
+        """
+        for jid, until in claims.items():
+            self._remember(jid, until)
+        for jid, state in spooled.items():
+            self._outbox.add(jid)
+            self._jobs[jid] = Job(record=_ended(jid), state=state)
+        for record in adopted:
+            self._jobs[record.jid] = Job(record=record, state=record.state, starting=True, local=_is_local(record))
+        effects: list[do.Effect] = []
+        for record in sorted(idle, key=lambda idle: idle.accepted):
+            self._jobs[record.jid] = Job(record=record, state=State.ACCEPTED, local=_is_local(record))
+            if record.inline:
+                effects += self._finish(record, State.LOST, now, reason="the agent ended while it ran")
+            elif record.deadline_boot_id == self._limits.boot_id:
+                effects += self._queue_or_start(record.jid, now)
+        return effects
+
+    # words of the master
+
+    def publish(self, message: Publish, now: Now, master_now: float) -> list[do.Effect]:
+        """A job from the master. Repeated ones are answered from what is held."""
+        jid = message.jid
+        if jid in self._jobs:
+            return self._answer(jid, now)
+        if jid in self._calls:
+            return []
+        if jid in self._claims:
+            return [do.Send(Refused(jid=jid, reason="seen before, and no longer held"))]
+        deadline = now.boot + message.start_by - master_now
+        if deadline <= now.boot:
+            return [do.Send(Refused(jid=jid, reason="its time to start had passed when it came"))]
+        try:
+            return self._begin(jid, message.job, deadline, message.start_by, now, local=False)
+        except JrError as error:
+            return [do.Send(Refused(jid=jid, reason=str(error)[:4000]))]
+
+    def begin(self, jid: Jid, fields: JobFields, start_within: float, now: Now) -> list[do.Effect]:
+        """A job that begins here: a schedule's or jr-call's. Raises JrError when it cannot be called so."""
+        if jid in self._jobs or jid in self._claims:
+            raise JrError(f"cannot start {jid}: it was started already")
+        return self._begin(jid, fields, now.boot + start_within, now.wall + start_within, now, local=True)
+
+    def ack(self, message: Ack, now: Now) -> list[do.Effect]:
+        """The master has stored a return, or refused it for good."""
+        job = self._jobs.get(message.jid)
+        if not self._outbox.acked(message.jid):
+            return []
+        if job is None:
+            return self._pump(now)
+        del self._jobs[message.jid]
+        done = do.Forget(message.jid) if message.refused is None else do.Quarantine(message.jid, message.refused)
+        return [done, *self._pump(now)]
+
+    def stop(self, message: Stop, now: Now, master_now: float) -> list[do.Effect]:
+        """A stop from the master. For a jid that was never seen here it makes sure that the job never starts."""
+        request = StopRequest(stop=message.stop, how=message.how, signal=message.signal, grace=message.grace,
+                              by=message.by, at=now.wall)
+        outcome, effects = self.ask_stop(message.jid, request, now)
+        if outcome == "unknown" and message.how != "signal":
+            until = now.boot + max(0.0, message.start_by - master_now) + CLAIM_KEPT
+            self._remember(message.jid, until)
+            outcome, effects = "cancelled", [do.Claim(message.jid, until)]
+        elif outcome == "unknown":
+            outcome = "failed"
+        if outcome == "signalled":
+            return effects  # the supervisor says how it went, see stop_result
+        reason = _WHY.get((message.how == "signal", outcome), "")
+        return [*effects, do.Send(Stopped(stop=message.stop, jid=message.jid, outcome=outcome, reason=reason))]
+
+    def ask_stop(self, jid: Jid, request: StopRequest, now: Now) -> tuple[Any, list[do.Effect]]:
+        """Stop or signal a job, for whoever asks.
+
+        The outcome is one of Stopped's, or `unknown`; `signalled` means that the supervisor will say how it went.
+        """
+        job = self._jobs.get(jid)
+        if job is None:
+            return ("ended" if jid in self._claims else "unknown"), []
+        if job.state in TERMINAL:
+            return "ended", self._answer(jid, now)
+        if job.record.inline or (request.how == "signal" and not job.starting):
+            return "failed", []
+        if not job.starting:
+            self._queue = [waiting for waiting in self._queue if waiting != jid]
+            return "cancelled", self._finish(job.record, State.KILLED, now, reason="stopped before it started",
+                                             request=request)
+        outcome = "signalled" if request.how == "signal" else "stopping"
+        if request.stop in job.stops:
+            return outcome, []
+        job.stops.add(request.stop)
+        return outcome, [do.SaveStop(jid, request), do.Wake(jid)]
+
+    # words of the executor
+
+    def started(self, jid: Jid, pid: int, at: float) -> list[do.Effect]:
+        """The payload runs; `at` is wall time."""
+        job = self._jobs.get(jid)
+        if job is None or job.state in TERMINAL:
+            return []
+        job.state = State.RUNNING
+        job.record = structs.replace(job.record, pid=pid, started=at, state=State.RUNNING)
+        return [do.Send(Started(jid=jid, pid=pid, at=at))]
+
+    def ended(self, jid: Jid, state: State, now: Now) -> list[do.Effect]:
+        """The return lies in the spool."""
+        job = self._jobs.get(jid)
+        if job is None or job.state in TERMINAL:
+            return []
+        job.state = state
+        self._outbox.add(jid)
+        return [*self._pump(now), *self._start_waiting(now)]
+
+    def vanished(self, jid: Jid, now: Now, reason: str) -> list[do.Effect]:
+        """The supervisor ended, or never came, before it started anything: try again while there is time."""
+        job = self._jobs.get(jid)
+        if job is None or job.state in TERMINAL:
+            return []
+        job.tries += 1
+        if job.tries < START_TRIES and job.record.deadline > now.boot:
+            return [do.Start(jid)]
+        return self._finish(job.record, State.LOST, now, reason=f"could not be started: {reason}")
+
+    def called(self, message: Return, now: Now) -> list[do.Effect]:
+        """An inline function of the agent ended."""
+        if message.jid in self._calls:
+            self._calls.discard(message.jid)
+            self._outbox.add(message.jid, message)
+            return self._pump(now)
+        job = self._jobs.get(message.jid)
+        if job is None or job.state in TERMINAL:
+            return []
+        job.state = message.state
+        self._outbox.add(message.jid)
+        return [do.Spool(message), *self._pump(now)]
+
+    def stop_result(self, answer: Stopped) -> list[do.Effect]:
+        """The supervisor says what became of a signal."""
+        return [do.Send(answer)]
+
+    # the connection and time
+
+    def welcomed(self, now: Now, master_now: float) -> list[do.Effect]:
+        """A connection is open: say what is held, then send all that is not acknowledged."""
+        effects: list[do.Effect] = []
+        for record in [job.record for job in self._jobs.values()
+                       if not job.starting and job.state is State.ACCEPTED and not job.record.inline]:
+            effects += self._after_reboot(record, now, master_now)
+        held = [HeldJob(jid, job.state) for jid, job in self._jobs.items()]
+        pages = [held[at:at + HELD_PAGE] for at in range(0, len(held), HELD_PAGE)] or [[]]
+        effects += [do.Send(Held(jobs=page, last=page is pages[-1])) for page in pages]
+        self._outbox.connected()
+        return effects + self._pump(now)
+
+    def disconnected(self) -> None:
+        """Nothing that was sent and not answered can be counted on."""
+        self._outbox.disconnected()
+
+    def tick(self, now: Now) -> list[do.Effect]:
+        """Time has passed: send again, drop old claims."""
+        effects: list[do.Effect] = []
+        for jid in self._timers.due(now.boot):
+            if jid in self._jobs:
+                self._timers.set(jid, now.boot + CLAIM_KEPT)
+            else:
+                del self._claims[jid]
+                effects.append(do.DropClaim(jid))
+        return effects + self._pump(now)
+
+    # inside
+
+    def _begin(self, jid: Jid, fields: JobFields, deadline: float, start_by: float, now: Now, *,
+               local: bool) -> list[do.Effect]:
+        plan = self._planner.plan(fields)
+        if len(self._jobs) >= HELD_LIMIT or len(self._calls) >= HELD_LIMIT:
+            raise JrError(f"cannot take another job: {HELD_LIMIT} are held already")
+        record = self._record(jid, fields, plan, deadline, start_by, now)
+        if plan.inline and plan.reads:
+            self._calls.add(jid)
+            return [do.Call(record)]
+        until = deadline + CLAIM_KEPT
+        self._remember(jid, until)
+        job = self._jobs[jid] = Job(record=record, state=record.state, local=local)
+        effects: list[do.Effect] = [do.Claim(jid, until)]
+        accepted = Accepted(jid=jid, job=fields if local else None, at=now.wall)
+        if plan.inline:
+            return [*effects, do.SaveRecord(record), do.Send(accepted), do.Call(record)]
+        if self._full():
+            job.state = State.QUEUED
+            job.record = structs.replace(record, state=State.QUEUED)
+            self._queue.append(jid)
+            return [*effects, do.SaveRecord(job.record), do.Send(structs.replace(accepted, queued=True))]
+        job.starting = True
+        return [*effects, do.SaveRecord(record), do.Send(accepted), do.Start(jid)]
+
+    def _record(self, jid: Jid, fields: JobFields, plan: Plan, deadline: float, start_by: float, now: Now) -> JobRecord:
+        return JobRecord(
+            jid=jid, function=fields.function, args=plan.args, kwargs=plan.kwargs, user=fields.user,
+            state=State.RUNNING if plan.inline else State.ACCEPTED, schedule=fields.schedule, accepted=now.wall,
+            timeout=plan.timeout, grace=fields.grace, typed=fields.typed, inline=plan.inline,
+            left_behind="kill" if self._limits.left_behind == "kill" else "leave",
+            output_limit=self._limits.output_limit, return_limit=self._limits.return_limit,
+            deadline_boot_id=self._limits.boot_id, deadline=deadline, start_by=start_by,
+            args_packed=base64.b64encode(bytes(fields.args)).decode(),
+            kwargs_packed=base64.b64encode(bytes(fields.kwargs)).decode(),
+            boot_id=self._limits.boot_id if plan.inline else None, started=now.wall if plan.inline else None)
+
+    def _answer(self, jid: Jid, now: Now) -> list[do.Effect]:
+        """What is held of a job, said again."""
+        job = self._jobs[jid]
+        if job.state in TERMINAL:
+            self._outbox.again(jid)
+            return self._pump(now)
+        answers: list[do.Effect] = [
+            do.Send(Accepted(jid=jid, at=job.record.accepted, queued=job.state is State.QUEUED,
+                             job=fields_of(job.record) if job.local else None))]
+        if job.state is State.RUNNING and job.record.pid is not None:
+            answers.append(do.Send(Started(jid=jid, pid=job.record.pid, at=job.record.started or 0.0)))
+        return answers
+
+    def _full(self) -> bool:
+        started = sum(job.starting and job.state not in TERMINAL for job in self._jobs.values())
+        return 0 < self._limits.max_jobs <= started
+
+    def _queue_or_start(self, jid: Jid, now: Now) -> list[do.Effect]:
+        job = self._jobs[jid]
+        if job.record.deadline <= now.boot:
+            return self._finish(job.record, State.LOST, now, reason="its time to start passed before it could start")
+        if self._full():
+            job.state = State.QUEUED
+            self._queue.append(jid)
+            return []
+        job.state, job.starting = State.ACCEPTED, True
+        return [do.Start(jid)]
+
+    def _start_waiting(self, now: Now) -> list[do.Effect]:
+        effects: list[do.Effect] = []
+        while self._queue and not self._full():
+            effects += self._queue_or_start(self._queue.pop(0), now)
+        return effects
+
+    def _after_reboot(self, record: JobRecord, now: Now, master_now: float) -> list[do.Effect]:
+        """A job that was accepted in an earlier boot and never started: its deadline counts in master time."""
+        renewed = structs.replace(record, deadline=now.boot + record.start_by - master_now,
+                                  deadline_boot_id=self._limits.boot_id, state=State.ACCEPTED)
+        self._jobs[record.jid].record = renewed
+        return [do.SaveRecord(renewed), *self._queue_or_start(record.jid, now)]
+
+    def _finish(self, record: JobRecord, state: State, now: Now, *, reason: str,
+                request: StopRequest | None = None) -> list[do.Effect]:
+        """End a job that has no supervisor."""
+        asked = request.at if request else None
+        evidence = Evidence(reason=reason, by=request.by if request else None, asked=asked,
+                            asked_signal=request.signal if request else None, boot_id=self._limits.boot_id)
+        message = Return(jid=record.jid, job=fields_of(record), state=state, accepted=record.accepted,
+                         started=record.started, ended=now.wall, evidence=evidence)
+        self._jobs[record.jid].state = state
+        self._outbox.add(record.jid)
+        return [do.Spool(message), *self._pump(now), *self._start_waiting(now)]
+
+    def _pump(self, now: Now) -> list[do.Effect]:
+        return [do.SendSpooled(jid) if message is None else do.Send(message)
+                for jid, message in self._outbox.pump(now.boot)]
+
+    def _remember(self, jid: Jid, until: float) -> None:
+        self._claims[jid] = until
+        self._timers.set(jid, until)
+
+
+_WHY = {
+    (True, "failed"): "it has not started, runs inside the agent, or is not known here",
+    (False, "failed"): "it runs inside the agent and cannot be stopped",
+}
+
+
+def fields_of(record: JobRecord) -> JobFields:
+    """The job's own fields, as they came."""
+    return JobFields(function=record.function, args=Raw(base64.b64decode(record.args_packed)),
+                     kwargs=Raw(base64.b64decode(record.kwargs_packed)), user=record.user, schedule=record.schedule,
+                     timeout=record.timeout, grace=record.grace, typed=record.typed)
+
+
+def _is_local(record: JobRecord) -> bool:
+    return bool(record.jid.suffix)
+
+
+def _ended(jid: Jid) -> JobRecord:
+    """What stands for the record of a job whose return is all that is left."""
+    return JobRecord(jid=jid, function="", args=[], kwargs={}, user="", state=State.ACCEPTED, accepted=0.0,
+                     deadline_boot_id="", deadline=0.0, args_packed="", kwargs_packed="")

@@ -1,0 +1,87 @@
+"""What the host core wants done on its machine. The shell applies effects in one order: none leaves before every
+earlier durable one (Claim, SaveRecord, SaveStop, Spool, Forget) is on disk."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from common.ids import Jid
+from common.messages import Message, Return
+from common.proc.record import JobRecord, StopRequest
+
+
+class Claim(Struct, frozen=True):
+    """Create `claims/<jid>` exclusively; `until` (boot time) is when it may be removed."""
+
+    jid: Jid
+    until: float
+
+
+class SaveRecord(Struct, frozen=True):
+    """Write the proc record. Only before the supervisor starts: from then on the record is the supervisor's."""
+
+    record: JobRecord
+
+
+class SaveStop(Struct, frozen=True):
+    """Append a stop request to `stops/<jid>.json`."""
+
+    jid: Jid
+    request: StopRequest
+
+
+class Spool(Struct, frozen=True):
+    """Put a return that no supervisor writes (cancelled, inline, lost) into the spool, and retire the record."""
+
+    message: Return
+
+
+class Forget(Struct, frozen=True):
+    """The master has the return: remove it from the spool, with its stop requests."""
+
+    jid: Jid
+
+
+class Quarantine(Struct, frozen=True):
+    """The master refused the return for good: move it aside."""
+
+    jid: Jid
+    reason: str
+
+
+class DropClaim(Struct, frozen=True):
+    jid: Jid
+
+
+class Start(Struct, frozen=True):
+    """Ask the spawner for a supervisor of this recorded job."""
+
+    jid: Jid
+
+
+class Wake(Struct, frozen=True):
+    """Tell the supervisor to read its stop requests."""
+
+    jid: Jid
+
+
+class Call(Struct, frozen=True):
+    """Run an inline function inside the agent; its return comes back as an event."""
+
+    record: JobRecord
+
+
+class Send(Struct, frozen=True):
+    """Send now if there is a connection; what matters is sent again until it is answered."""
+
+    message: Message
+
+
+class SendSpooled(Struct, frozen=True):
+    """Send the return of this jid as it lies in the spool."""
+
+    jid: Jid
+
+
+Durable = Claim | SaveRecord | SaveStop | Spool | Forget | Quarantine | DropClaim
+Effect = Durable | Start | Wake | Call | Send | SendSpooled

@@ -1,0 +1,34 @@
+"""Says how a function is to be called on this host, by the table of functions that the loader made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from common.codec import ARGS_LIMIT, unpack
+from common.errors import NotFoundError, UsageError
+from common.functions import Table
+from common.host.core import Plan
+from common.messages import JobFields
+from common.values import bind, unknown
+
+
+class TablePlanner:
+    """A `Planner` over a table that may change when the spawner is started anew."""
+
+    def __init__(self, table: Callable[[], Table], broken: Callable[[], dict[str, str]]) -> None:
+        """`broken` gives the modules that could not be loaded: their functions are not simply unknown."""
+        self._table = table
+        self._broken = broken
+
+    def plan(self, fields: JobFields) -> Plan:
+        """See `Planner`. Raises NotFoundError for an unknown function, UsageError for arguments that do not fit it."""
+        table = self._table()
+        info = table.get(fields.function)
+        if info is None:
+            raise NotFoundError(unknown(fields.function, table, self._broken()))
+        args, kwargs = unpack(fields.args, ARGS_LIMIT), unpack(fields.kwargs, ARGS_LIMIT)
+        if not isinstance(args, list) or not isinstance(kwargs, dict):
+            raise UsageError(f"cannot call {fields.function}: its arguments are no list and no map")
+        bound = bind(info, fields.function, args, kwargs, fields.typed)
+        timeout = bound.timeout if bound.timeout is not None else fields.timeout
+        return Plan(args=bound.args, kwargs=bound.kwargs, timeout=timeout, inline=info["inline"], reads=info["reads"])

@@ -1,0 +1,313 @@
+"""Applies the host core's effects on this machine: files on one disk thread, processes through the executor."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from common import clock
+from common.codec import from_minion
+from common.functions import Agent, How, StopAnswer
+from common.host import effects as do
+from common.host import inline
+from common.host.core import CLAIM_KEPT, Host, Now
+from common.ids import Jid
+from common.messages import JobFields, Message, Return, Stopped
+from common.proc.directory import JobFolders
+from common.proc.executor import Executor
+from common.proc.record import JobRecord, StopRequest
+from common.proc.spool import SpoolError
+from common.sequencer import Sequencer
+from common.states import TERMINAL, State
+
+_log = logging.getLogger("jr.host")
+T = TypeVar("T")
+
+SIGNAL_ANSWER = 5.0
+"""Seconds that a supervisor may take to say what became of a signal."""
+HOUSEKEEPING = 600.0
+"""Seconds between two looks at what has grown old."""
+DURABLE = (do.Claim, do.SaveRecord, do.SaveStop, do.Spool, do.Forget, do.Quarantine, do.DropClaim)
+
+
+class Out(Protocol):
+    """Where messages go, and the effects that are not the host's."""
+
+    def send(self, message: Message) -> None:
+        """Send if there is somebody to send to."""
+
+    def send_frame(self, frame: bytes) -> None:
+        """The same for a message that is encoded already."""
+
+    def other(self, effect: Any) -> None:
+        """An effect of the agent."""
+
+    def changed(self) -> None:
+        """The core was told something: look when it wants to be woken."""
+
+    def ended(self, jid: Jid, message: Return) -> None:
+        """A job of this host ended."""
+
+    def fatal(self, reason: str) -> None:
+        """The host cannot go on: the disk or the spawner fails. The daemon ends, jobs live on."""
+
+
+class Then:
+    """Not an effect of the core: tells whoever waits that everything issued earlier is on disk."""
+
+    def __init__(self, waiter: asyncio.Future[None]) -> None:
+        self.waiter = waiter
+
+
+def now() -> Now:
+    """This moment, by both clocks."""
+    return Now(boot=clock.boottime(), wall=clock.wall())
+
+
+class HostShell:
+    """The hands of one host core."""
+
+    def __init__(self, host: Host, state: Path, config: dict[str, Any], out: Out,
+                 functions: Mapping[str, Callable[..., Any]], agent: Agent | None) -> None:
+        """`config` is the spawner's, `functions` are those that run inside the agent, with `agent` at hand.
+
+        Raises JrError when the state folder cannot be used.
+        """
+        self._host = host
+        self._out = out
+        self._functions = functions
+        self._agent = agent
+        self.folders = JobFolders(state)
+        self.executor = Executor(state, config, self)
+        self._disk = ThreadPoolExecutor(1, "disk")
+        self._sequencer: Sequencer[Any] = Sequencer(DURABLE, self._commit, self._act, self._broken, self._disk)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._signals: dict[str, asyncio.Future[Stopped]] = {}
+        self._ends: dict[Jid, set[asyncio.Future[Return]]] = {}
+
+    async def open(self) -> list[JobRecord]:
+        """Start the spawner, and take over what the disk holds; returns the jobs that run. Raises JrError."""
+        await self.executor.open()
+        for module, reason in self.executor.broken.items():
+            _log.error("cannot load module %s: %s", module, reason, extra={"action": "module.broken"})
+        records, _ = await self.disk(self.folders.records)
+        adopted, idle = [], []
+        for record in records:
+            if self.executor.adopt(record.jid):
+                adopted.append(record)
+            elif record.inline or await self.disk(partial(self.folders.settle, record.jid)) is None:
+                idle.append(record)
+        spooled, claims = await self.disk(self._left)
+        if records or spooled:
+            _log.info("took over %d running and %d waiting jobs, %d returns to send", len(adopted), len(idle),
+                      len(spooled), extra={"action": "host.adopt"})
+        self.apply(self._host.load(claims, [record for record in adopted if record.jid not in spooled],
+                                   [record for record in idle if record.jid not in spooled], spooled, now()))
+        return adopted
+
+    def _left(self) -> tuple[dict[Jid, State], dict[Jid, float]]:
+        """On the disk thread: what has ended, and what was ever seen with how long that is to be remembered."""
+        spooled = {jid: state for jid in self.folders.spool_list()
+                   if (state := self.folders.spool_state(jid)) is not None}
+        boot_id, fresh = clock.boot_id(), clock.boottime() + CLAIM_KEPT
+        claims = {jid: until if boot == boot_id else fresh for jid, (boot, until) in self.folders.claims().items()}
+        return spooled, claims
+
+    async def keep_house(self, keep: float) -> None:
+        """Remove captured output that is older than `keep` seconds, for ever; 0 keeps it."""
+        while keep:
+            await self.disk(lambda: self.folders.drop_outputs(clock.wall() - keep))
+            await asyncio.sleep(HOUSEKEEPING)
+
+    def apply(self, effects: Sequence[Any]) -> None:
+        """Apply what the core wants."""
+        if effects:
+            self._sequencer.submit(effects)
+        self._out.changed()
+
+    async def committed(self, effects: Sequence[Any]) -> None:
+        """Apply, and wait until everything so far is on disk."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.apply([*effects, Then(waiter)])
+        await waiter
+
+    async def disk(self, call: Callable[[], T]) -> T:
+        """Run something on the disk thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._disk, call)
+
+    @property
+    def full(self) -> bool:
+        """Whether the disk is so far behind that new work is dropped; the master sends it again."""
+        return self._sequencer.full
+
+    async def close(self) -> None:
+        """Write what is queued and let go; supervisors live on."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._sequencer.drained()
+        await self.executor.close()
+        self._disk.shutdown()
+
+    # what inline functions and jr-call ask for
+
+    async def run(self, jid: Jid, fields: JobFields, start_within: float) -> asyncio.Future[Return]:
+        """Begin a job here; the result is its return, once it ended. Raises JrError when it cannot be called so."""
+        ended: asyncio.Future[Return] = asyncio.get_running_loop().create_future()
+        self._ends.setdefault(jid, set()).add(ended)
+        ended.add_done_callback(lambda done: self._ends.get(jid, set()).discard(done))
+        try:
+            await self.committed(self._host.begin(jid, fields, start_within, now()))
+        except BaseException:
+            ended.cancel()
+            raise
+        return ended
+
+    async def stop(self, jid: Jid, how: How, signal: int, grace: float, by: str) -> StopAnswer:
+        """Stop or signal a job of this host, durably, and say what became of it."""
+        number = {"term": 15, "kill": 9}.get(how, signal)
+        request = StopRequest(stop=secrets.token_hex(8), how=how, signal=number, grace=grace, by=by, at=clock.wall())
+        was = self._was(jid)
+        answer: asyncio.Future[Stopped] = asyncio.get_running_loop().create_future()
+        self._signals[request.stop] = answer
+        try:
+            outcome, effects = self._host.ask_stop(jid, request, now())
+            await self.committed(effects)
+            reason = ""
+            if outcome == "signalled":
+                async with asyncio.timeout(SIGNAL_ANSWER):
+                    told = await answer
+                outcome, reason = told.outcome, told.reason
+        except TimeoutError:
+            outcome, reason = "failed", f"the supervisor did not answer within {SIGNAL_ANSWER:.0f} s"
+        finally:
+            del self._signals[request.stop]
+        return {"was": was, "outcome": "ended" if outcome == "unknown" else outcome, "reason": reason}
+
+    def _was(self, jid: Jid) -> Any:
+        state = self._host.jobs().get(jid)
+        if state is None:
+            return "finished" if self._host.seen(jid) else "unknown"
+        return "finished" if state in TERMINAL else "queued" if state is State.QUEUED else "running"
+
+    # what the executor says
+
+    def started(self, jid: Jid, pid: int, at: float) -> None:
+        """The payload runs."""
+        self.apply(self._host.started(jid, pid, at))
+
+    def stop_result(self, jid: Jid, stop: str, outcome: Any, signalled: int, reason: str) -> None:
+        """What became of a stop request."""
+        answer = Stopped(stop=stop, jid=jid, outcome=outcome, signalled=signalled, reason=reason)
+        waiting = self._signals.get(stop)
+        if waiting is None:
+            self.apply(self._host.stop_result(answer))
+        elif not waiting.done():
+            waiting.set_result(answer)
+
+    def ended(self, jid: Jid) -> None:
+        """The supervisor is gone: look what it left."""
+        self._spawn(self._look(jid))
+
+    def functions_changed(self) -> None:
+        """The spawner was started anew; the planner reads the table where it is."""
+
+    def broken(self, reason: str) -> None:
+        """The spawner does not stay alive."""
+        self._out.fatal(reason)
+
+    # inside
+
+    async def _look(self, jid: Jid) -> None:
+        """Find out how a job ended whose supervisor is gone."""
+        message = await self.disk(lambda: self._ending(jid))
+        if message is None:
+            self.apply(self._host.vanished(jid, now(), "its supervisor ended before it could start"))
+            return
+        self._tell_end(jid, message)
+        self.apply(self._host.ended(jid, message.state, now()))
+
+    def _ending(self, jid: Jid) -> Return | None:
+        """On the disk thread: the return, concluded if need be; None when nothing was started."""
+        if self.folders.settle(jid) is None:
+            return None
+        message: Return = from_minion.decode(self.folders.spool_read(jid))
+        return message
+
+    def _tell_end(self, jid: Jid, message: Return) -> None:
+        for waiting in list(self._ends.pop(jid, ())):
+            if not waiting.done():
+                waiting.set_result(message)
+        self._out.ended(jid, message)
+
+    def _commit(self, effects: list[Any]) -> None:
+        for effect in effects:
+            match effect:
+                case do.Claim(jid, until):
+                    self.folders.claim(jid, until)
+                case do.SaveRecord(record):
+                    self.folders.write_record(record)
+                case do.SaveStop(jid, request):
+                    self.folders.append_stop(jid, request)
+                case do.Spool(message):
+                    self.folders.spool_put(message)
+                case do.Forget(jid):
+                    self.folders.spool_remove(jid)
+                case do.Quarantine(jid, reason):
+                    _log.error("the master refused the return: %s", reason,
+                               extra={"action": "return.refused", "jid": jid})
+                    self.folders.quarantine(jid, reason)
+                case do.DropClaim(jid):
+                    self.folders.drop_claim(jid)
+
+    def _act(self, effect: Any) -> None:
+        match effect:
+            case do.Send(message):
+                self._out.send(message)
+                if isinstance(message, Return):
+                    self._tell_end(message.jid, message)
+            case do.SendSpooled(jid):
+                self._spawn(self._send_spooled(jid))
+            case do.Start(jid):
+                self.executor.start(jid)
+            case do.Wake(jid):
+                self.executor.wake(jid)
+            case do.Call(record):
+                self._spawn(self._call(record))
+            case Then():
+                if not effect.waiter.done():
+                    effect.waiter.set_result(None)
+            case _:
+                self._out.other(effect)
+
+    async def _call(self, record: JobRecord) -> None:
+        message = await inline.call(self._functions[record.function], record, self._agent)
+        effects = self._host.called(message, now())
+        await self.committed(effects)
+        self._tell_end(record.jid, message)
+
+    async def _send_spooled(self, jid: Jid) -> None:
+        try:
+            self._out.send_frame(await self.disk(lambda: self.folders.spool_read(jid)))
+        except SpoolError as error:
+            _log.error("%s", error, extra={"action": "spool.damaged", "jid": jid})
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            _log.error("%s", error, exc_info=error, extra={"action": "internal"})
+
+    def _broken(self, error: BaseException) -> None:
+        self._out.fatal(f"cannot write the state of jobs: {error}")

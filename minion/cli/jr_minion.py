@@ -1,0 +1,46 @@
+"""`jr-minion`: the minion's agent, in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import click
+
+from common.cli.main import main as run
+from common.cli.options import root_option
+from common.errors import Exit
+from common.log import setup
+from config.load import describe, load_minion
+from config.paths import find
+from minion.daemon import MinionDaemon
+
+
+@click.command(epilog="Examples:  jr-minion --join jr1.WyJ...  |  jr-minion --root /srv/jr --check-config")
+@root_option
+@click.option("--join", metavar="STRING", help="What `jr-key token` printed on the master; needed once.")
+@click.option("--id", "minion_id", metavar="ID", help="The minion id; by default the host's name.")
+@click.option("--check-config", is_flag=True, help="Say what the settings are and where each came from.")
+@click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
+@click.option("--log-format", metavar="FORMAT", help="text or json.")
+def command(root: str | None, join: str | None, minion_id: str | None, check_config: bool, log_level: str | None,
+            log_format: str | None) -> int:
+    """Run the minion's agent in the foreground, until SIGTERM or Ctrl-C.
+
+    Settings come from etc/jr/minion.yaml, JR_MINION_* variables and flags, the later ones first. Stopping the agent
+    stops no job: running ones go on, and the next start takes them over.
+    """
+    paths = find(root, os.environ)
+    flags = {"join": join, "id": minion_id, "log_level": log_level, "log_format": log_format}
+    loaded = load_minion(paths, os.environ, flags)
+    if check_config:
+        click.echo("\n".join(describe(loaded)))
+        return Exit.OK
+    setup(loaded.settings.log_level, loaded.settings.log_format)
+    asyncio.run(MinionDaemon(loaded.settings, paths).run())
+    return Exit.OK
+
+
+def main() -> None:
+    """The entry point."""
+    run(command, "jr-minion")

@@ -1,0 +1,204 @@
+"""The agent's side of the connection, as a pure core: when to connect, greet, enrol, ping, give up and try again.
+
+Jobs are the host core's affair (`common.host.core`); this one decides whether there is anybody to talk to, and what
+time it is at the master.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Raw, Struct
+
+from common.host.core import Host, Now
+from common.link import Closed
+from common.messages import Ack, Enrol, Enrolled, Hello, Ping, Pong, Publish, Stop, Welcome
+from minion.core import effects as do
+
+QUIET = 15.0
+"""Seconds without a word from the master after which the agent pings (DESIGN 5)."""
+GONE = 45.0
+"""Seconds of silence after which the line counts as dead: three silent periods."""
+GREETING = 15.0
+"""Seconds that a handshake and a Welcome may take."""
+BACKOFF_FIRST, BACKOFF_MOST = 0.5, 30.0
+"""Seconds before the second attempt, and at most; doubled each time, each time with jitter of our own."""
+CLAIM_AGAIN = 2.0
+"""Seconds between claims of a key that waits to be accepted, at first; it grows like the back-off."""
+
+
+class Stage(enum.Enum):
+    """Where the connection stands."""
+
+    IDLE = "idle"
+    CONNECTING = "connecting"
+    GREETING = "greeting"
+    ONLINE = "online"
+    ENROLLING = "enrolling"
+
+
+class Identity(Struct, frozen=True, kw_only=True):
+    """What the agent says of itself."""
+
+    version: str
+    boot_id: str
+    start: int
+    facts: Raw
+    claim: Enrol
+
+
+class Agent:
+    """One minion's connection to its master."""
+
+    def __init__(self, identity: Identity, host: Host, chance: Callable[[], float]) -> None:
+        """`chance` gives numbers in [0, 1): the jitter, which must differ from host to host."""
+        self._identity = identity
+        self._host = host
+        self._chance = chance
+        self._connection = 0
+        self._tries = 0
+        self._pings = 0
+        self._asked: dict[int, float] = {}
+        self._heard = self._said = 0.0
+        self._master_ahead: float | None = None
+        self._wake: float | None = 0.0
+        self._must_enrol = False
+        self.stage = Stage.IDLE
+        self.why = "not connected yet"
+
+    def master_now(self, now: Now) -> float:
+        """The latest that master time can be, in epoch seconds; this host's wall clock before the first Welcome."""
+        return now.wall if self._master_ahead is None else now.boot + self._master_ahead
+
+    @property
+    def offset_known(self) -> bool:
+        """Whether master time has been told in this run of the agent."""
+        return self._master_ahead is not None
+
+    def next(self) -> float | None:
+        """When `tick` has something to do, in boot time."""
+        times = [at for at in (self._wake, self._host.next()) if at is not None]
+        return min(times) if times else None
+
+    def opened(self, now: Now) -> list[do.Effect]:
+        """The handshake of the line that was asked for has succeeded."""
+        self._heard = self._said = now.boot
+        self._wake = now.boot + GREETING
+        if self.stage is Stage.ENROLLING:
+            return [do.SendLine(self._identity.claim)]
+        self.stage = Stage.GREETING
+        self._connection += 1
+        self._asked = {0: now.boot}
+        identity = self._identity
+        return [do.SendLine(Hello(version=identity.version, boot_id=identity.boot_id, start=identity.start,
+                                  connection=self._connection, facts=identity.facts))]
+
+    def closed(self, why: Closed, now: Now) -> list[do.Effect]:
+        """The line is over."""
+        if why is Closed.REFUSED and self.stage is not Stage.ENROLLING:
+            self._offline()
+            self._must_enrol = True
+            self.why = "the master does not know this key; enrolling"
+            return self._open(now)
+        return self._later(now, {Closed.REFUSED: "refused", Closed.FAILED: "the master does not answer",
+                                 Closed.LOST: "the connection broke"}[why])
+
+    def received(self, message: Any, now: Now) -> list[do.Effect]:
+        """One message of the master."""
+        self._heard = now.boot
+        match message:
+            case Welcome() if self.stage is Stage.GREETING:
+                return self._welcomed(message, now)
+            case Enrolled() if self.stage is Stage.ENROLLING:
+                return self._enrolled(message, now)
+            case _ if self.stage is not Stage.ONLINE:
+                return []
+            case Publish():
+                return [*self._host.publish(message, now, self.master_now(now))]
+            case Stop():
+                return [*self._host.stop(message, now, self.master_now(now))]
+            case Ack():
+                return [*self._host.ack(message, now)]
+            case Ping():
+                return [do.SendLine(Pong(n=message.n))]
+            case Pong():
+                self._told(message.n, message.time)
+        return []
+
+    def said(self, now: Now) -> None:
+        """Something was sent: the master knows that this side lives."""
+        self._said = now.boot
+
+    def tick(self, now: Now) -> list[do.Effect]:
+        """Time has passed."""
+        effects: list[do.Effect] = [*self._host.tick(now)]
+        if self._wake is None or now.boot < self._wake:
+            return effects
+        if self.stage is Stage.IDLE:
+            return effects + self._open(now)
+        if self.stage is not Stage.ONLINE:
+            return [*effects, do.CloseLine("no answer"), *self._later(now, "the master does not answer")]
+        return effects + self._keep_alive(now)
+
+    # inside
+
+    def _open(self, now: Now) -> list[do.Effect]:
+        self._wake = now.boot + GREETING
+        if self._must_enrol:
+            self.stage = Stage.ENROLLING
+            return [do.OpenEnrol()]
+        self.stage = Stage.CONNECTING
+        return [do.OpenLine()]
+
+    def _offline(self) -> None:
+        if self.stage is Stage.ONLINE:
+            self._host.disconnected()
+        self.stage = Stage.IDLE
+
+    def _later(self, now: Now, why: str, first: float = BACKOFF_FIRST) -> list[do.Effect]:
+        """Wait, longer each time, and never in step with other hosts."""
+        self._offline()
+        self.why = why
+        self._wake = now.boot + min(BACKOFF_MOST, first * 2 ** min(self._tries, 10)) * (0.5 + self._chance())
+        self._tries += 1
+        return []
+
+    def _welcomed(self, message: Welcome, now: Now) -> list[do.Effect]:
+        self.stage = Stage.ONLINE
+        self.why = ""
+        self._tries = 0
+        self._told(0, message.time)
+        self._plan_ping()
+        return [*self._host.welcomed(now, self.master_now(now))]
+
+    def _enrolled(self, message: Enrolled, now: Now) -> list[do.Effect]:
+        self._must_enrol = message.status != "accepted"
+        if message.status == "accepted":
+            self._tries = 0
+            return [do.CloseLine("enrolled"), *self._open(now)]
+        why = {"pending": "this key waits to be accepted: jr-key accept, on the master"}
+        return [do.CloseLine("claimed"),
+                *self._later(now, why.get(message.status, f"enrolment refused: {message.reason}"), CLAIM_AGAIN)]
+
+    def _told(self, n: int, time: float) -> None:
+        """Master time was `time` at some moment since the question left: at most that plus all that passed since."""
+        asked = self._asked.pop(n, None)
+        if asked is not None:
+            self._master_ahead = time - asked
+
+    def _plan_ping(self) -> None:
+        self._wake = min(self._heard, self._said) + QUIET
+
+    def _keep_alive(self, now: Now) -> list[do.Effect]:
+        if now.boot - self._heard >= GONE:
+            return [do.CloseLine("silent"), *self._later(now, "the master fell silent")]
+        self._plan_ping()
+        if self._wake is not None and now.boot < self._wake:
+            return []
+        self._pings += 1
+        self._asked = {self._pings: now.boot}
+        self._said = now.boot
+        self._wake = min(now.boot + QUIET, self._heard + GONE)
+        return [do.SendLine(Ping(n=self._pings))]

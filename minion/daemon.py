@@ -1,0 +1,92 @@
+"""jr-minion: the line to the master, the host that runs jobs, schedules, the local control socket; decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from pathlib import Path
+
+from common.aio import cancelled
+from common.control_server import ControlServer
+from common.errors import JrError
+from common.files import FolderLock, private_folder, read_regular, write_durable
+from common.keys import ensure
+from config.paths import Paths
+from config.settings import MinionSettings
+from minion.assembly import assemble
+from minion.calls import Calls
+from minion.link import Link
+from minion.where import where
+
+_log = logging.getLogger("jr.minion")
+
+
+class MinionDaemon:
+    """One minion's agent. `run` returns when it is told to stop, and raises JrError when it cannot go on."""
+
+    def __init__(self, settings: MinionSettings, paths: Paths) -> None:
+        self._settings = settings
+        self._paths = paths
+        self._stop = asyncio.Event()
+        self._failure: str | None = None
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. Running jobs go on without it. Raises JrError."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        async with contextlib.AsyncExitStack() as stack:
+            await self._open(stack)
+            _log.info("ready", extra={"action": "minion.ready", "minion": self._settings.id})
+            await self._stop.wait()
+            _log.info("stopping; running jobs go on", extra={"action": "minion.stop", "minion": self._settings.id})
+        if self._failure is not None:
+            raise JrError(self._failure)
+
+    def fatal(self, reason: str) -> None:
+        """The agent cannot go on: end, and let the service manager start it anew. Jobs live on."""
+        _log.critical("cannot go on: %s", reason, extra={"action": "minion.fatal"})
+        self._failure = self._failure or reason
+        self._stop.set()
+
+    async def _open(self, stack: contextlib.AsyncExitStack) -> None:
+        settings = self._settings
+        state = private_folder(self._paths.minion_state)
+        lock = FolderLock(state)
+        stack.callback(lock.release)
+        pair = ensure(state / "pki", "minion")
+        master = where(settings, state)
+
+        link = Link(master, pair, self.fatal)
+        token = None if master is None else master.token
+        parts = assemble(settings, state, count_start(state), token, link)
+        stack.push_async_callback(parts.hands.close)
+        link.open(parts)
+        stack.callback(link.close)
+        for record in await parts.hands.open():
+            if record.schedule is not None:
+                parts.scheduler.adopted(record.jid, record.schedule)
+        keeping = asyncio.create_task(parts.hands.keep_house(settings.keep_jobs), name="outputs")
+        stack.push_async_callback(cancelled, keeping)
+        server = ControlServer(self._paths.minion_socket, Calls(settings.id, parts.hands, settings.grace).handle)
+        await server.open()
+        stack.push_async_callback(server.close)
+        link.start()
+        parts.scheduler.open(parts.hands)
+        stack.callback(parts.scheduler.close)
+
+
+def count_start(state: Path) -> int:
+    """Count one more start on this state folder, durably: it orders this agent's connections after all earlier ones.
+
+    Raises JrError when the count cannot be kept.
+    """
+    path = state / "starts"
+    try:
+        count = int(read_regular(path, 32)) if path.exists() else 0
+        write_durable(path, b"%d\n" % (count + 1))
+    except (OSError, ValueError) as error:
+        raise JrError(f"cannot count this start in {path}: {error}") from error
+    return count + 1

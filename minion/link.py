@@ -1,0 +1,179 @@
+"""Carries frames between the agent's core and its line, and wakes the core when it wants to be."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from common import clock, codec
+from common.errors import JrError
+from common.host.shell import now
+from common.ids import Jid
+from common.keys import KeyPair
+from common.link import Closed, Line
+from common.log import limited
+from common.messages import Message, Return
+from common.zmqline import open_enrol, open_line
+from minion.assembly import Parts
+from minion.core import effects as do
+from minion.core.agent import Agent, Stage
+from minion.where import Where
+
+_log = logging.getLogger("jr.minion.link")
+
+
+class Link:
+    """The agent's hands: everything that has to do with the line; the host's hands do the rest."""
+
+    def __init__(self, master: Where | None, pair: KeyPair, fatal: Callable[[str], None]) -> None:
+        """Without a master the agent runs its schedules and jr-call, and spools what they return."""
+        self._master = master
+        self._pair = pair
+        self._fatal = fatal
+        self._parts: Parts | None = None
+        self._line: Line | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._started = False
+        self._stage = Stage.IDLE
+
+    def open(self, parts: Parts) -> None:
+        """Whom frames are for."""
+        self._parts = parts
+
+    @property
+    def _agent(self) -> Agent:
+        assert self._parts is not None  # nothing is told to a link before it is open
+        return self._parts.agent
+
+    def start(self) -> None:
+        """Connect, and keep connected."""
+        self._started = True
+        self.changed()
+
+    def close(self) -> None:
+        """No line and no timer after this."""
+        self._started = False
+        if self._timer is not None:
+            self._timer.cancel()
+        self._end_line()
+
+    # what the line tells: see `LineEvents`
+
+    def opened(self) -> None:
+        """The handshake succeeded."""
+        self._apply(self._agent.opened(now()))
+
+    def received(self, frame: bytes) -> None:
+        """A frame of the master, whose key the transport has proved."""
+        decoder = codec.enrolled if self._agent.stage is Stage.ENROLLING else codec.from_master
+        try:
+            message = decoder.decode(frame)
+        except codec.CodecError as error:
+            limited(_log, "codec").error("%s", error, extra={"action": "bus.garbage"})
+            return
+        if self._parts is not None and self._parts.hands.full:
+            limited(_log, "full").warning("dropping messages until the disk has caught up: the master repeats them",
+                                          extra={"action": "bus.full"})
+            return
+        self._apply(self._agent.received(message, now()))
+
+    def closed(self, why: Closed) -> None:
+        """The line is over."""
+        self._line = None
+        self._apply(self._agent.closed(why, now()))
+
+    # what the host's shell wants: see `Out`
+
+    def send(self, message: Message) -> None:
+        """Send if there is a connection; what matters is sent again until it is answered."""
+        if self._agent.stage is Stage.ONLINE:
+            self._send(message)
+
+    def send_frame(self, frame: bytes) -> None:
+        """The same for a message that is encoded already."""
+        if self._agent.stage is Stage.ONLINE and self._line is not None and self._line.send(frame):
+            self._agent.said(now())
+
+    def ended(self, jid: Jid, message: Return) -> None:
+        """A job ended."""
+        if self._parts is not None:
+            self._parts.scheduler.ended(jid)
+
+    def fatal(self, reason: str) -> None:
+        """The agent cannot go on."""
+        self._fatal(reason)
+
+    def other(self, effect: Any) -> None:
+        """The effects of the connection itself."""
+        match effect:
+            case do.OpenLine() | do.OpenEnrol():
+                self._open_line(enrol=isinstance(effect, do.OpenEnrol))
+            case do.CloseLine():
+                self._end_line()
+            case do.SendLine(message):
+                self._send(message)
+
+    def changed(self) -> None:
+        """Wake when the core wants to be, and tell when the connection changed."""
+        if self._parts is not None:
+            self._tell_stage()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._parts is None or not self._started:
+            return
+        at = self._parts.agent.next() if self._master is not None else self._parts.host.next()
+        if at is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(loop.time() + max(0.0, at - clock.boottime()), self._tick)
+
+    # inside
+
+    def _tick(self) -> None:
+        self._timer = None
+        if self._parts is not None:
+            self._apply((self._parts.agent if self._master is not None else self._parts.host).tick(now()))
+
+    def _apply(self, effects: Sequence[Any]) -> None:
+        if self._parts is not None:
+            self._parts.hands.apply(effects)
+
+    def _open_line(self, *, enrol: bool) -> None:
+        self._end_line()
+        assert self._master is not None  # without a master the agent core is never woken
+        opener, port = (open_enrol, self._master.enrol_port) if enrol else (open_line, self._master.port)
+        try:
+            self._line = opener(self._master.host, port, self._master.key, self._pair, self)
+        except JrError as error:
+            limited(_log, "open").error("%s", error, extra={"action": "bus.connect"})
+            asyncio.get_running_loop().call_soon(self.closed, Closed.FAILED)
+
+    def _end_line(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            line.close()
+
+    def _send(self, message: Message) -> None:
+        if self._line is None:
+            return
+        try:
+            sent = self._line.send(codec.encode(message))
+        except codec.CodecError as error:
+            _log.error("%s", error, extra={"action": "bus.send"})
+            return
+        if sent:
+            self._agent.said(now())
+
+    def _tell_stage(self) -> None:
+        stage = self._agent.stage
+        if stage is self._stage:
+            return
+        if stage is Stage.ONLINE:
+            _log.info("connected to the master", extra={"action": "bus.connected"})
+        elif self._stage is Stage.ONLINE:
+            _log.warning("not connected: %s", self._agent.why, extra={"action": "bus.disconnected"})
+        elif stage is Stage.IDLE:
+            limited(_log, f"idle {self._agent.why}").warning("%s", self._agent.why, extra={"action": "bus.waiting"})
+        self._stage = stage

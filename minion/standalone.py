@@ -1,0 +1,132 @@
+"""jr-call on a host whose agent does not run: the same jobs, with no daemon and no master.
+
+A job gets a claim, a record and a supervisor as ever. As soon as the supervisor has it, this process lets go of the
+state folder, so that an agent can start meanwhile and adopt the job; the return waits in the spool for the master.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pwd
+import select
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import structs
+
+from common import clock, codec
+from common.errors import JrError, UnreachableError, UsageError
+from common.files import FolderLock, private_folder
+from common.ids import Jid, mint
+from common.messages import JobFields, Message, Return
+from common.pairs import of_return
+from common.proc import lock
+from common.proc.directory import JobFolders
+from config.load import load_minion
+from config.paths import Paths
+from config.settings import MinionSettings
+from minion.assembly import Parts, assemble
+from minion.calls import START_WITHIN, fields_of
+
+ENDING = 30.0
+"""Seconds for what is left to do once the supervisor is gone."""
+
+
+class Alone:
+    """There is nobody to send to. See `Out`."""
+
+    def __init__(self) -> None:
+        self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def send(self, message: Message) -> None:
+        """The spool keeps it."""
+
+    def send_frame(self, frame: bytes) -> None:
+        """The spool has it."""
+
+    def other(self, effect: Any) -> None:
+        """There is no line."""
+
+    def changed(self) -> None:
+        """Nothing here waits for the host core's timers: the agent has them when it starts."""
+
+    def ended(self, jid: Jid, message: Return) -> None:
+        """Told through the future of the run."""
+
+    def fatal(self, reason: str) -> None:
+        """The disk or the spawner fails."""
+        if not self.failure.done():
+            self.failure.set_exception(JrError(reason))
+
+
+def run_alone(paths: Paths, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer the request that the agent's verb `call` would: the pair by minion id. Raises JrError."""
+    settings = load_minion(paths).settings
+    found = asyncio.run(call(settings, paths, fields_of(request, _user(), settings.grace)))
+    message = wait(paths, found) if isinstance(found, Path) else found
+    return {str(settings.id): of_return(message)}
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
+
+
+async def call(settings: MinionSettings, paths: Paths, fields: JobFields) -> Return | Path:
+    """Run a function here, and give its return.
+
+    The path of a claim instead: a supervisor has the job, and `wait` waits for its end without the state folder's lock.
+    Raises JrError, UnreachableError when an agent holds the state folder and does not answer.
+    """
+    state = private_folder(paths.minion_state)
+    try:
+        held = FolderLock(state)
+    except UsageError as error:
+        raise UnreachableError(f"cannot reach the minion's agent at {paths.minion_socket}, though one runs; "
+                               "is it starting?") from error
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(held.release)
+        out = Alone()
+        # No agent is there to start what would have to wait, so nothing waits.
+        parts = assemble(structs.replace(settings, max_jobs=0), state, 0, None, out)
+        stack.push_async_callback(parts.hands.close)
+        await parts.hands.open()
+        return await _run(parts, out, mint(clock.wall(), None, settings.id), fields)
+
+
+async def _run(parts: Parts, out: Alone, jid: Jid, fields: JobFields) -> Return | Path:
+    """Start it; done when it has ended, or when its supervisor holds the lock."""
+    ended = await parts.hands.run(jid, fields, START_WITHIN)
+    claim = parts.hands.folders.layout.claim_of(jid)
+    while not ended.done():
+        # Nothing tells that a lock was taken, so it is looked at; the end itself wakes at once.
+        await asyncio.wait([ended], timeout=0.02)
+        if out.failure.done():
+            out.failure.result()
+        if lock.holder(claim) is not None:
+            return claim
+    return ended.result()
+
+
+def wait(paths: Paths, claim: Path) -> Return:
+    """Wait for the end of a job that has a supervisor. Raises JrError when its return was not found."""
+    jid = Jid(claim.name)
+    pidfd = lock.open_holder(claim)
+    if pidfd is not None:
+        try:
+            select.select([pidfd], [], [])
+        finally:
+            os.close(pidfd)
+    folders = JobFolders(paths.minion_state)
+    deadline = clock.boottime() + ENDING
+    while folders.settle(jid) is None and clock.boottime() < deadline:
+        select.select([], [], [], 0.05)
+    message: Return = codec.from_minion.decode(folders.spool_read(jid))
+    return message
+
+
