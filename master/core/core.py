@@ -1,0 +1,336 @@
+"""The master's core: everything that decides, composed. Pure: told what happened and the time, it returns effects.
+
+Requests of operators and words of minions come in as method calls; each returns the effects to apply, in order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct, structs
+
+from common.errors import NotFoundError
+from common.ids import MASTER, Jid, MinionId, mint
+from common.link import Connection
+from common.messages import (
+    Accepted,
+    Ack,
+    Evidence,
+    Held,
+    Hello,
+    JobFields,
+    Ping,
+    Pong,
+    Refused,
+    Return,
+    Started,
+    Stopped,
+    Welcome,
+)
+from common.states import OPEN, State
+from common.targets import Target
+from common.timers import Timers
+from master.core import effects as do
+from master.core.keys import Keyring, digest
+from master.core.ledger import Ledger, OpenJob
+from master.core.presence import Fleet
+from master.core.track import Tracker, Word
+from master.records import AddStop, AddToken, Job, Outcome, Pair, Snapshot, Stop
+
+LATELY = 300.0
+"""Seconds before the end of the master's last run that count as lately."""
+LOCAL = Connection(0)
+"""The connection of the master's own host, which runs the runner jobs."""
+RECALLS = 1000
+"""Words that may wait for a job to be read from the store; more are dropped, and their minions say them again."""
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """What the master's settings and keys say."""
+
+    master: str
+    """Who this master is: the fingerprint of its key."""
+    return_limit: int = 512 * 1024
+    lost_after: float = 86400.0
+    """Seconds of absence after which what a minion had accepted is lost."""
+    answer_grace: float = 60.0
+    """Seconds past its time to start that a sent pair may stay without any answer before it is lost."""
+    offline_grace: float = 60.0
+    """Seconds after the master's start in which minions that were there lately count as about to come (DESIGN 6)."""
+
+
+class Wish(Struct, frozen=True, kw_only=True):
+    """A job that an operator, a program or a schedule of the master wants."""
+
+    fields: JobFields
+    target: str
+    target_type: str
+    start_within: float
+    metadata: dict[str, str] = {}
+
+
+class StopWish(Struct, frozen=True, kw_only=True):
+    """A stop that somebody wants."""
+
+    stop: str
+    jid: Jid
+    how: str
+    signal: int
+    grace: float
+    by: str
+    minions: list[MinionId] | None = None
+
+
+class Core:
+    """The whole master, but for its hands."""
+
+    def __init__(self, snapshot: Snapshot, terms: Terms, now: float) -> None:
+        self.keys = Keyring(snapshot.minions, snapshot.tokens)
+        self.fleet = Fleet()
+        self.ledger = Ledger(snapshot.jobs, snapshot.pairs, snapshot.stops)
+        self._track = Tracker(self.ledger, self.fleet, terms.answer_grace)
+        self._terms = terms
+        self._last = snapshot.last_jid
+        self._waiting: dict[Jid, list[tuple[Connection, MinionId, Word]]] = {}
+        self._absent: Timers[MinionId] = Timers()
+        self._coming = {minion.id for minion in snapshot.minions
+                        if minion.state == "accepted" and minion.start
+                        and (minion.last_seen is None or minion.last_seen >= snapshot.latest - LATELY)}
+        self._coming_until: float | None = now + terms.offline_grace
+        for minion in self.keys.fleet():
+            self._absent.set(minion, now + terms.lost_after)
+
+    def next(self) -> float | None:
+        """When `tick` has something to do, in master time."""
+        times = (self._track.next(), self.fleet.next(), self._absent.next(), self._coming_until)
+        return min((at for at in times if at is not None), default=None)
+
+    def begin(self, now: float) -> list[do.Effect]:
+        """Close what a former run left open although it was over: it may have died between two commits."""
+        return [effect for opened in list(self.ledger.jobs.values()) for effect in self.ledger.finish(opened, now)]
+
+    # wishes of operators
+
+    def publish(self, wish: Wish, target: Target, now: float) -> tuple[Jid, list[do.Effect]]:
+        """Make a job for all that the target picks. Raises NotFoundError when it picks nobody."""
+        minions = target.match(self.keys.fleet())
+        if not minions:
+            raise NotFoundError(f"no minion matches {wish.target!r}; nothing was sent")
+        return self._publish(wish, minions, now)
+
+    def run(self, wish: Wish, now: float) -> tuple[Jid, list[do.Effect]]:
+        """Make a runner job, which runs on the master itself."""
+        return self._publish(wish, [MASTER], now)
+
+    def _publish(self, wish: Wish, minions: list[MinionId], now: float) -> tuple[Jid, list[do.Effect]]:
+        jid = self._last = mint(now, self._last)
+        job = Job(jid=jid, fields=wish.fields, target=wish.target, target_type=wish.target_type, published=now,
+                  start_by=now + wish.start_within, metadata=wish.metadata)
+        effects = self.ledger.add(job, [self._plan(jid, minion, now) for minion in minions], minted=True)
+        opened = self.ledger.jobs[jid]
+        return jid, [*effects, *self._track.launch(opened, now), *self.ledger.finish(opened, now)]
+
+    def _plan(self, jid: Jid, minion: MinionId, now: float) -> Pair:
+        """The first state of a pair: sent, about to come, or undelivered at once."""
+        if self.fleet.synced(minion) is not None:
+            return Pair(jid=jid, minion=minion, state=State.SENT)
+        if self.fleet.get(minion) is not None or self._about_to_come(minion):
+            return Pair(jid=jid, minion=minion, state=State.PLANNED)
+        known = self.keys.accepted(minion) is not None
+        reason = "the minion is not connected" if known else "no minion of this id is accepted"
+        return Pair(jid=jid, minion=minion, state=State.UNDELIVERED,
+                    outcome=Outcome(ended=now, evidence=Evidence(reason=reason)))
+
+    def stop(self, wish: StopWish, now: float) -> tuple[dict[str, str], list[do.Effect]]:
+        """Stop the open pairs of a job, durably. Returns what is done about each pair.
+
+        Raises NotFoundError when the job is not open, or a minion is not among its targets.
+        """
+        opened = self.ledger.jobs.get(wish.jid)
+        if opened is None:
+            raise NotFoundError(f"job {wish.jid} is not open")
+        chosen = wish.minions if wish.minions is not None else list(opened.pairs)
+        done: dict[str, str] = {}
+        effects: list[do.Effect] = []
+        for minion in chosen:
+            if minion not in opened.pairs:
+                raise NotFoundError(f"job {wish.jid} does not target {minion}")
+            done[minion], more = self._stop_pair(opened, minion, wish, now)
+            effects += more
+        return done, effects + self.ledger.finish(opened, now)
+
+    def _stop_pair(self, opened: OpenJob, minion: MinionId, wish: StopWish, now: float) -> tuple[str, list[do.Effect]]:
+        state = opened.pairs[minion].state
+        if state not in OPEN:
+            return f"terminal:{state}", []
+        how: Any = wish.how
+        stop = Stop(stop=wish.stop, jid=wish.jid, minion=minion, how=how, signal=wish.signal, grace=wish.grace,
+                    by=wish.by, at=now)
+        if state is State.PLANNED:
+            if wish.how == "signal":
+                return "not started", []
+            evidence = Evidence(reason="stopped before it was sent", by=wish.by, asked=now, asked_signal=wish.signal)
+            return "cancelled", self.ledger.move(opened, minion, State.KILLED,
+                                                 outcome=Outcome(ended=now, evidence=evidence))
+        sent = self.fleet.synced(minion) is not None
+        if wish.how == "signal" and not sent:
+            # A signal is for a process that runs now; kept for hours it would hit another moment of the job.
+            return "not connected", []
+        opened.stops[minion] = stop
+        return ("sent" if sent else "kept"), [do.Save(AddStop(stop)), *self._track.send_stop(opened, stop, now)]
+
+    # minions
+
+    def received(self, connection: Connection, minion: MinionId, message: Any, now: float) -> list[do.Effect]:
+        """One message of a minion whose key the transport has proved."""
+        if isinstance(message, Hello):
+            return self._hello(connection, minion, message, now)
+        presence = self.fleet.heard(minion, connection, now)
+        if presence is None:
+            return []
+        match message:
+            case Ping():
+                return [do.Send(connection, Pong(n=message.n, time=now))]
+            case Held() if presence.held is not None:
+                presence.held += message.jobs
+                if not message.last:
+                    return []
+                held, presence.held = presence.held, None
+                return self._track.reconcile(minion, connection, held, now)
+            case Accepted() | Started() | Refused() | Return() | Stopped():
+                return self._word(connection, minion, message, now)
+        return []
+
+    def _hello(self, connection: Connection, minion: MinionId, hello: Hello, now: float) -> list[do.Effect]:
+        row = self.keys.accepted(minion)
+        if row is None:
+            return [do.Drop(connection, "its key is not accepted")]
+        if (hello.start, hello.connection) <= (row.start, row.connection):
+            return [do.Drop(connection, "an older connection of the same minion")]
+        was_up = self.fleet.get(minion) is not None
+        older = self.fleet.add(minion, connection, now)
+        self._absent.clear(minion)
+        effects: list[do.Effect] = [self.keys.put(structs.replace(
+            row, start=hello.start, connection=hello.connection, version=hello.version, facts=hello.facts,
+            last_seen=None))]
+        if older is not None:
+            effects.append(do.Drop(older, "replaced by a newer connection"))
+        if not was_up:
+            effects.append(do.Emit(do.MinionUp(minion)))
+        return [*effects, do.Send(connection, Welcome(master=self._terms.master, time=now,
+                                                      return_limit=self._terms.return_limit))]
+
+    def local_up(self, now: float) -> None:
+        """The master's own host is there, and always will be; its Held page follows."""
+        self.fleet.add(MASTER, LOCAL, now)
+        self.fleet.stay(MASTER)
+
+    def gone(self, connection: Connection, minion: MinionId, now: float, reason: str) -> list[do.Effect]:
+        """A connection is over."""
+        if not self.fleet.remove(minion, connection):
+            return []
+        effects: list[do.Effect] = [do.Emit(do.MinionDown(minion, reason))]
+        row = self.keys.accepted(minion)
+        if row is not None:
+            self._absent.set(minion, now + self._terms.lost_after)
+            effects.append(self.keys.put(structs.replace(row, last_seen=now)))
+        return effects + self._undeliver([minion], "the minion went away", now)
+
+    # words about jobs
+
+    def _word(self, connection: Connection, minion: MinionId, word: Word, now: float) -> list[do.Effect]:
+        opened = self.ledger.jobs.get(word.jid)
+        if opened is not None:
+            return self._tracked(opened, connection, minion, word, now)
+        waiting = self._waiting.get(word.jid)
+        if waiting is not None:
+            waiting.append((connection, minion, word))
+            return []
+        if len(self._waiting) >= RECALLS:
+            return []
+        self._waiting[word.jid] = [(connection, minion, word)]
+        return [do.Recall(word.jid)]
+
+    def _tracked(self, opened: OpenJob, connection: Connection, minion: MinionId, word: Word,
+                 now: float) -> list[do.Effect]:
+        if minion not in opened.pairs and opened.job.target_type == "minion" and not word.jid.suffix:
+            self.ledger.join(opened, minion)
+        if minion in opened.pairs:
+            return self._track.word(opened, minion, connection, word, now)
+        if isinstance(word, Return):
+            return [do.Send(connection, Ack(jid=word.jid, refused="this job never targeted its sender"))]
+        return []
+
+    def recalled(self, jid: Jid, job: Job | None, pairs: list[Pair], now: float) -> list[do.Effect]:
+        """What the store knows of a job that is not open, for the words that wait for it."""
+        effects: list[do.Effect] = []
+        for connection, minion, word in self._waiting.pop(jid, []):
+            opened = self.ledger.jobs.get(jid)
+            if opened is None and job is not None:
+                opened = OpenJob(job=job, pairs={pair.minion: pair for pair in pairs}, open=set())
+            if opened is not None:
+                effects += self._tracked(opened, connection, minion, word, now)
+                pairs = list(opened.pairs.values())
+            else:
+                effects += self._track.adopt(jid, minion, connection, word, now)
+        return effects
+
+    def forget(self, jid: Jid) -> None:
+        """The store could not say; whoever waits speaks again."""
+        self._waiting.pop(jid, None)
+
+    # keys
+
+    def delete_keys(self, ids: list[MinionId] | None, now: float) -> tuple[list[MinionId], list[do.Effect]]:
+        """Forget keys; what their minions still owe is lost. Raises NotFoundError."""
+        deleted, effects = self.keys.delete(ids)
+        for minion in deleted:
+            if self.keys.accepted(minion) is None:
+                effects += self._lose(minion, "the minion's key was deleted", now)
+        return deleted, effects
+
+    def add_token(self, token: str, expires: float, minion: MinionId | None, now: float) -> list[do.Effect]:
+        """File a join token, good once until `expires` (master time), for one minion alone when that is named."""
+        return self.keys.add_token(AddToken(digest(token), expires, minion), now)
+
+    def _lose(self, minion: MinionId, reason: str, now: float) -> list[do.Effect]:
+        effects: list[do.Effect] = []
+        for opened in self.ledger.of_minion(minion):
+            state = State.UNDELIVERED if opened.pairs[minion].state is State.PLANNED else State.LOST
+            effects += self.ledger.close(opened, minion, state, reason, now)
+            effects += self.ledger.finish(opened, now)
+        return effects
+
+    # time
+
+    def tick(self, now: float) -> list[do.Effect]:
+        """Time has passed."""
+        effects: list[do.Effect] = []
+        for minion, connection in self.fleet.silent(now):
+            effects += [do.Drop(connection, "silent for too long"), *self.gone(connection, minion, now, "silent")]
+        if self._coming_until is not None and now >= self._coming_until:
+            self._coming_until = None
+            effects += self._not_come(now)
+        for minion in self._absent.due(now):
+            if self.fleet.get(minion) is None:
+                effects += self._lose(minion, f"the minion was away for {self._terms.lost_after:.0f} s", now)
+        return effects + self._track.tick(now)
+
+    def _not_come(self, now: float) -> list[do.Effect]:
+        """The time for minions to come back after the master's start is over."""
+        return self._undeliver(sorted(self._coming), "the minion did not come back", now)
+
+    def _undeliver(self, minions: list[MinionId], reason: str, now: float) -> list[do.Effect]:
+        """Close what is still planned for minions that are not there, and are not about to come."""
+        effects: list[do.Effect] = []
+        for minion in minions:
+            if self.fleet.get(minion) is not None or self._about_to_come(minion):
+                continue
+            for opened in self.ledger.of_minion(minion):
+                if opened.pairs[minion].state is State.PLANNED:
+                    effects += self.ledger.close(opened, minion, State.UNDELIVERED, reason, now)
+                    effects += self.ledger.finish(opened, now)
+        return effects
+
+    def _about_to_come(self, minion: MinionId) -> bool:
+        return self._coming_until is not None and minion in self._coming

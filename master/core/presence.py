@@ -1,0 +1,87 @@
+"""Which minions are connected, told by the bus alone: one connection each, the newest. Pure."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from common.ids import MinionId
+from common.link import Connection
+from common.messages import HeldJob
+from common.timers import Timers
+
+SILENCE = 45.0
+"""Seconds without a frame after which a connection counts as gone (DESIGN 5): three silent periods."""
+
+
+class Presence(Struct):
+    """One minion's current connection."""
+
+    connection: Connection
+    since: float
+    heard: float
+    held: list[HeldJob] | None = []
+    """Pages of what it holds, until the last one came and both sides compared; None from then on."""
+
+
+class Fleet:
+    """Current connections by minion."""
+
+    def __init__(self) -> None:
+        self._up: dict[MinionId, Presence] = {}
+        self._silence: Timers[MinionId] = Timers()
+
+    def get(self, minion: MinionId) -> Presence | None:
+        """The current connection of a minion, once it has said Hello."""
+        return self._up.get(minion)
+
+    def synced(self, minion: MinionId) -> Connection | None:
+        """The connection over which jobs may go: both sides have compared what is held."""
+        presence = self._up.get(minion)
+        return presence.connection if presence is not None and presence.held is None else None
+
+    def up(self) -> list[MinionId]:
+        """Everybody who is there."""
+        return list(self._up)
+
+    def add(self, minion: MinionId, connection: Connection, now: float) -> Connection | None:
+        """A Hello came: this connection is the minion's own now. Returns the one it replaces."""
+        old = self._up.get(minion)
+        self._up[minion] = Presence(connection=connection, since=now if old is None else old.since, heard=now)
+        self._silence.set(minion, now + SILENCE)
+        return old.connection if old is not None and old.connection != connection else None
+
+    def heard(self, minion: MinionId, connection: Connection, now: float) -> Presence | None:
+        """A frame came; None when it came over anything but the current connection, and must be dropped."""
+        presence = self._up.get(minion)
+        if presence is None or presence.connection != connection:
+            return None
+        presence.heard = now
+        return presence
+
+    def remove(self, minion: MinionId, connection: Connection) -> bool:
+        """The connection is over; False when it was not the current one."""
+        presence = self._up.get(minion)
+        if presence is None or presence.connection != connection:
+            return False
+        del self._up[minion]
+        self._silence.clear(minion)
+        return True
+
+    def stay(self, minion: MinionId) -> None:
+        """This one never falls silent: it is the master's own host."""
+        self._silence.clear(minion)
+
+    def next(self) -> float | None:
+        """When somebody may have been silent for too long."""
+        return self._silence.next()
+
+    def silent(self, now: float) -> list[tuple[MinionId, Connection]]:
+        """Who said nothing for too long. The timer is moved lazily, since frames come far more often than silence."""
+        gone = []
+        for minion in self._silence.due(now):
+            presence = self._up[minion]
+            if now - presence.heard >= SILENCE:
+                gone.append((minion, presence.connection))
+            else:
+                self._silence.set(minion, presence.heard + SILENCE)
+        return gone

@@ -1,0 +1,213 @@
+"""jr-master, put together: store, core, bus, control socket and the host for runner jobs; nothing is decided here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+from common import clock, codec
+from common.aio import cancelled
+from common.canary import Canary
+from common.control_server import ControlServer
+from common.errors import JrError
+from common.files import FolderLock, private_folder
+from common.host.core import Host, Limits
+from common.host.planner import TablePlanner
+from common.host.shell import HostShell
+from common.ids import MASTER, MinionId
+from common.join import Join, write_join
+from common.keys import KeyPair, ensure, fingerprint
+from common.link import Connection, Key
+from common.log import limited
+from common.messages import Enrolled
+from common.proc.executor import Executor
+from common.values import unknown
+from common.version import VERSION
+from common.zmqhub import ZmqHub
+from config.paths import Paths
+from config.settings import MasterSettings
+from master.core.core import Terms
+from master.core.retention import Retention
+from master.local import Local
+from master.requests import Defaults
+from master.shell import Shell
+from master.store.sqlite import SqliteStore
+from master.verbs import Surroundings, Verbs
+
+_log = logging.getLogger("jr.master")
+
+PAIRS_KEPT = 30 * 86400.0
+"""Seconds of the master's running time that a pair and its state stay, so that a late return is known (DESIGN 7)."""
+HOUSEKEEPING = 60.0
+"""Seconds between two looks at what has grown old."""
+BATCH = 500
+"""Pairs in one step of retention: a few milliseconds of the writer's time, so that no publish waits for long."""
+
+
+class MasterDaemon:
+    """One master. `run` returns when it is told to stop, and raises JrError when it cannot go on."""
+
+    def __init__(self, settings: MasterSettings, paths: Paths) -> None:
+        self._settings = settings
+        self._paths = paths
+        self._stop = asyncio.Event()
+        self._failure: str | None = None
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. Raises JrError: a port, the store, another master on this folder."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        async with contextlib.AsyncExitStack() as stack:
+            await self._open(stack)
+            _log.info("serving", extra={"action": "master.ready"})
+            await self._stop.wait()
+            _log.info("stopping", extra={"action": "master.stop"})
+        if self._failure is not None:
+            raise JrError(self._failure)
+
+    def fatal(self, reason: str) -> None:
+        """Something that the master cannot live without is gone: end, and let the service manager start anew."""
+        _log.critical("cannot go on: %s", reason, extra={"action": "master.fatal"})
+        self._failure = self._failure or reason
+        self._stop.set()
+
+    async def _open(self, stack: contextlib.AsyncExitStack) -> None:
+        state = private_folder(self._paths.master_state)
+        lock = FolderLock(state)
+        stack.callback(lock.release)
+        pair = ensure(state / "pki", "master")
+        store = SqliteStore(state / "jr.db")
+        stack.callback(store.close)
+        settings = self._settings
+        terms = Terms(master=fingerprint(pair.public), return_limit=settings.return_limit,
+                      lost_after=settings.lost_after, answer_grace=settings.answer_grace,
+                      offline_grace=settings.offline_grace)
+        shell = Shell(store, terms, clock.MasterClock(store.snapshot().latest), self.fatal)
+        stack.push_async_callback(shell.close)
+        local, hands = await stack.enter_async_context(self._host(shell))
+        doors = _Doors(shell)
+        hub = ZmqHub(settings.bind, settings.port, settings.enrol_port, pair, doors, doors, doors)
+        stack.callback(hub.close)
+        canary = Canary(settings.bind, hub.port, pair.public, self.fatal)
+        stack.callback(canary.close)
+        shell.attach(hub, local)
+        local.restart()
+        housekeeping = asyncio.create_task(self._keep_house(shell), name="housekeeping")
+        stack.push_async_callback(cancelled, housekeeping)
+        verbs = Verbs(shell, self._surroundings(shell, hands.executor, hub, pair))
+        server = ControlServer(self._paths.master_socket, verbs.handle)
+        await server.open()
+        stack.push_async_callback(server.close)
+
+    @contextlib.asynccontextmanager
+    async def _host(self, shell: Shell) -> AsyncIterator[tuple[Local, HostShell]]:
+        """The host for runner jobs."""
+        settings = self._settings
+        config = {"packages": [], "dirs": list(settings.runner_dirs), "entry_points": "jr.runners",
+                  "containment": settings.containment,
+                  "given": {"master": ["runners.client", "connect", str(self._paths.master_socket)]}}
+        host = Host(Limits(boot_id=clock.boot_id(), max_jobs=settings.max_jobs, output_limit=settings.output_limit,
+                           return_limit=settings.return_limit, left_behind=settings.left_behind),
+                    TablePlanner(lambda: hands.executor.table, lambda: hands.executor.broken))
+        local = Local(shell, host, self.fatal)
+        hands = HostShell(host, self._paths.master_state, config, local, {}, None)
+        local.hands = hands
+        keeping = asyncio.create_task(hands.keep_house(settings.keep_jobs), name="outputs")
+        try:
+            await hands.open()
+            yield local, hands
+        finally:
+            await cancelled(keeping)
+            local.close()
+            await hands.close()
+
+    async def _keep_house(self, shell: Shell) -> None:
+        """Let finished jobs grow old and go, in small steps between commits."""
+        retention = Retention(self._settings.keep_jobs, PAIRS_KEPT)
+        last = clock.boottime()
+        while True:
+            await asyncio.sleep(HOUSEKEEPING)
+            ran, last = clock.boottime() - last, clock.boottime()
+            try:
+                await shell.write(partial(shell.store.age, ran))
+                # One batch at a time: commits that wait go in between.
+                while await shell.write(partial(shell.store.expire, *retention.limits(), BATCH)):
+                    pass
+            except JrError as error:
+                limited(_log, "expire").error("%s", error, extra={"action": "store.expire"})
+
+    def _surroundings(self, shell: Shell, executor: Executor, hub: ZmqHub, pair: KeyPair) -> Surroundings:
+        settings = self._settings
+
+        def join(token: str, address: str | None) -> str:
+            host = address or (settings.bind if settings.bind not in _ANY else socket.getfqdn())
+            return write_join(Join(master=host, port=hub.port, enrol_port=hub.enrol_port, key=pair.public, token=token))
+
+        def status() -> dict[str, Any]:
+            return {"version": VERSION, "master": fingerprint(pair.public), "port": hub.port,
+                    "enrol_port": hub.enrol_port, "minions_up": len(shell.core.fleet.up()),
+                    "open_jobs": len(shell.core.ledger.jobs), "broken_runners": executor.broken}
+
+        return Surroundings(
+            defaults=Defaults(start_within=settings.start_within, grace=settings.grace),
+            runners=lambda: executor.table, join=join,
+            no_runner=lambda name: unknown(name, executor.table, executor.broken),
+            keys=lambda: {"key": pair.public, "fingerprint": fingerprint(pair.public)},
+            fingerprint=lambda key: fingerprint(Key(key)), status=status)
+
+
+_ANY = frozenset({"0.0.0.0", "::", "*"})
+
+
+class _Doors:
+    """Everything the hub tells and asks, handed to the core."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+        self._minions: dict[Connection, MinionId] = {}
+
+    def admit(self, key: Key) -> MinionId | None:
+        """See `Doorkeeper`."""
+        return self._shell.core.keys.admit(key)
+
+    def received(self, connection: Connection, minion: MinionId, frame: bytes) -> None:
+        """See `HubEvents`. What does not decode costs its sender the connection."""
+        self._minions[connection] = minion
+        if self._shell.full:
+            limited(_log, "full").warning("dropping messages until the disk has caught up: minions repeat them",
+                                          extra={"action": "bus.full"})
+            return
+        try:
+            message = codec.from_minion.decode(frame)
+        except codec.CodecError as error:
+            limited(_log, f"codec {minion}").warning("%s", error, extra={"action": "bus.garbage", "minion": minion})
+            self._shell.cut(connection)
+            return
+        self._shell.apply(self._shell.core.received(connection, minion, message, self._shell.clock.now()))
+
+    def gone(self, connection: Connection) -> None:
+        """See `HubEvents`."""
+        minion = self._minions.pop(connection, None)
+        if minion is not None:
+            now = self._shell.clock.now()
+            self._shell.apply(self._shell.core.gone(connection, minion, now, "disconnected"))
+
+    def claimed(self, key: Key, frame: bytes, address: str) -> bytes | None:
+        """See `EnrolEvents`."""
+        try:
+            claim = codec.enrol.decode(frame)
+        except codec.CodecError as error:
+            limited(_log, "enrol").warning("%s", error, extra={"action": "enrol.garbage"})
+            return None
+        if claim.id == MASTER:
+            return codec.encode(Enrolled(status="refused", reason="the id `master` is reserved"))
+        answer, effects = self._shell.core.keys.claim(key, claim, self._shell.clock.now())
+        self._shell.apply(effects)
+        return codec.encode(answer)

@@ -1,0 +1,70 @@
+"""Jobs and pairs as the plain maps that operators get: one shape for the first answer and for every later look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from common.codec import unpack
+from common.ids import MinionId
+from common.pairs import pair_document
+from common.states import State
+from master.core.ledger import OpenJob
+from master.records import Job, Outcome, Pair
+from master.store.base import Listed
+
+
+def summary(job: Job) -> dict[str, Any]:
+    """What a job is, in a list."""
+    fields = job.fields
+    told: dict[str, Any] = {
+        "jid": str(job.jid), "function": fields.function, "args": unpack(fields.args), "kwargs": unpack(fields.kwargs),
+        "target": job.target, "target_type": job.target_type, "user": fields.user, "published": job.published,
+        "done": job.done}
+    if fields.schedule is not None:
+        told["schedule"] = fields.schedule
+    if job.metadata:
+        told["metadata"] = dict(job.metadata)
+    return told
+
+
+def head(job: Job, minions: Iterable[MinionId]) -> dict[str, Any]:
+    """What a job is, with the minions it is for."""
+    return {**summary(job), "minions": [str(minion) for minion in minions]}
+
+
+def listed(item: Listed) -> dict[str, Any]:
+    """A row of `list_jobs`."""
+    return {**summary(item.job), "counts": counts(item.counts)}
+
+
+def counts(by_state: dict[State, int]) -> dict[str, int]:
+    """How many pairs are in which state, in the order of the states."""
+    return {str(state): by_state[state] for state in State if by_state.get(state)}
+
+
+def pair(row: Pair) -> dict[str, Any]:
+    """One pair as it stands in the document."""
+    outcome = row.outcome or Outcome(pid=row.pid, started=row.started)
+    return pair_document(
+        row.state, retcode=outcome.retcode, value=outcome.value, stdout=outcome.stdout, stderr=outcome.stderr,
+        started=row.started if outcome.started is None else outcome.started, ended=outcome.ended,
+        duration=outcome.duration, pid=row.pid if outcome.pid is None else outcome.pid, evidence=outcome.evidence,
+        truncated=outcome.truncated, expired=row.expired)
+
+
+def active(opened: OpenJob, now: float) -> dict[str, Any]:
+    """One open job: who runs it, who has it queued, who is waited for, who returned."""
+    told = summary(opened.job)
+    del told["done"]
+    running: dict[str, Any] = {}
+    groups: dict[str, list[str]] = {"queued": [], "waiting": [], "returned": []}
+    for minion, row in opened.pairs.items():
+        if minion not in opened.open:
+            groups["returned"].append(str(minion))
+        elif row.state is State.RUNNING:
+            age = None if row.started is None else max(0.0, now - row.started)
+            running[str(minion)] = {"pid": row.pid, "age": age}
+        else:
+            groups["queued" if row.state is State.QUEUED else "waiting"].append(str(minion))
+    return {**told, "running": running, **groups}

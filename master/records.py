@@ -1,0 +1,164 @@
+"""What the master knows of jobs, pairs, minions and stops, as frozen records, and the changes the store takes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Raw, Struct
+
+from common.ids import Jid, MinionId
+from common.link import Key
+from common.messages import Evidence, JobFields
+from common.states import State
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """One invocation. Times are epoch seconds of master time."""
+
+    jid: Jid
+    fields: JobFields
+    target: str
+    target_type: str
+    """glob, list, regex, `minion` when the job began on a minion, `runner` when it runs on the master."""
+    published: float
+    start_by: float
+    metadata: dict[str, str] = {}
+    done: float | None = None
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What a `Return` said, as it is kept: everything but the job's own fields."""
+
+    retcode: int | None = None
+    value: bytes | None = None
+    """Packed; None for a command, whose return is its output, and after `keep_jobs`."""
+    stdout: bytes = b""
+    stderr: bytes = b""
+    truncated: bool = False
+    started: float | None = None
+    ended: float | None = None
+    duration: float | None = None
+    pid: int | None = None
+    evidence: Evidence = Evidence()
+
+
+class Pair(Struct, frozen=True, kw_only=True):
+    """One row of the ledger."""
+
+    jid: Jid
+    minion: MinionId
+    state: State
+    pid: int | None = None
+    started: float | None = None
+    outcome: Outcome | None = None
+    expired: bool = False
+    """True when `keep_jobs` has deleted the value and the output."""
+
+
+class Stop(Struct, frozen=True, kw_only=True):
+    """A request to stop one pair, kept until the minion answers or the pair is closed."""
+
+    stop: str
+    jid: Jid
+    minion: MinionId
+    how: Literal["term", "kill", "signal"]
+    signal: int
+    grace: float
+    by: str
+    at: float
+
+
+KeyState = Literal["pending", "accepted", "rejected"]
+
+
+class Minion(Struct, frozen=True, kw_only=True):
+    """One key and the id it is known by. Only accepted ones belong to the fleet."""
+
+    id: MinionId
+    key: Key
+    state: KeyState
+    filed: float
+    """When the claim came in."""
+    version: str = ""
+    last_seen: float | None = None
+    """When its last connection ended; None while it is connected, also if the master died meanwhile."""
+    start: int = 0
+    """The latest (start, connection) that a Hello carried: older ones are ignored, also after a restart."""
+    connection: int = 0
+    facts: Raw = Raw(b"\x80")
+
+
+# Changes: each is applied whole, and all changes of one `Store.apply` in one transaction.
+
+
+class AddJob(Struct, frozen=True):
+    """A job with its whole list of pairs, and the last jid minted when the master minted it."""
+
+    job: Job
+    pairs: list[Pair]
+    minted: bool
+
+
+class MovePair(Struct, frozen=True):
+    """A pair's new state. Replaces the row's state, pid, started and outcome; the core has checked the step."""
+
+    pair: Pair
+
+
+class SetDone(Struct, frozen=True):
+    """All pairs are terminal; `counts` is how many are in which state. Repeated when a late return corrects one."""
+
+    jid: Jid
+    at: float
+    counts: dict[State, int]
+
+
+class AddStop(Struct, frozen=True):
+    stop: Stop
+
+
+class DropStop(Struct, frozen=True):
+    """The minion answered, or the pair is closed."""
+
+    stop: str
+    minion: MinionId
+
+
+class PutMinion(Struct, frozen=True):
+    """Insert or replace the minion with this key."""
+
+    minion: Minion
+
+
+class DropMinion(Struct, frozen=True):
+    key: Key
+
+
+class AddToken(Struct, frozen=True):
+    """A join token: only its SHA-256 is kept. Good once, until `expires`; for `minion` alone when that is set."""
+
+    digest: str
+    expires: float
+    minion: MinionId | None
+
+
+class DropToken(Struct, frozen=True):
+    digest: str
+
+
+Change = AddJob | MovePair | SetDone | AddStop | DropStop | PutMinion | DropMinion | AddToken | DropToken
+
+
+class Snapshot(Struct, frozen=True):
+    """What a core is built from: everything that is open, and nothing else."""
+
+    last_jid: Jid | None
+    jobs: list[Job]
+    """Those with `done` None."""
+    pairs: list[Pair]
+    """Of those jobs, without values and output."""
+    stops: list[Stop]
+    minions: list[Minion]
+    tokens: list[AddToken]
+    latest: float
+    """The latest master time the store has seen: the floor of the clock."""

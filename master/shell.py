@@ -1,0 +1,228 @@
+"""Applies the effects of the master's core: commits in groups, then sends, cuts and tells. Decides nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+from msgspec import Struct
+
+from common.clock import MasterClock
+from common.codec import CodecError, encode
+from common.errors import JrError
+from common.ids import Jid
+from common.link import Connection, Hub, Key
+from common.log import limited
+from common.messages import Message
+from common.sequencer import Sequencer
+from master.core import effects as do
+from master.core.core import LOCAL, Core, Terms
+from master.events import Watchers
+from master.records import Job, Pair
+from master.store.base import BrokenStoreError, Store, StoreError, UnknownJobError
+
+_log = logging.getLogger("jr.master")
+T = TypeVar("T")
+
+READERS = 4
+"""Threads that read the store beside the one that writes it."""
+
+
+class Then(Struct, frozen=True):
+    """Tell whoever waits that everything issued earlier is committed."""
+
+    waiter: asyncio.Future[None]
+
+
+class LocalHost(Protocol):
+    """The master's own host, at the other end of connection 0."""
+
+    def deliver(self, message: Message) -> None:
+        """A message of the master for its own host."""
+
+    def restart(self) -> None:
+        """The core was rebuilt: say again what is held."""
+
+
+class Shell:
+    """The master's hands."""
+
+    def __init__(self, store: Store, terms: Terms, clock: MasterClock, fatal: Callable[[str], None]) -> None:
+        """`fatal` ends the daemon: it is called when not even the store can be read any more."""
+        self.store = store
+        self.clock = clock
+        self.watchers = Watchers()
+        self.core = Core(store.snapshot(), terms, clock.now())
+        self._terms = terms
+        self._fatal = fatal
+        self._writer = ThreadPoolExecutor(1, "writer")
+        self._reader = ThreadPoolExecutor(READERS, "reader")
+        self._sequencer: Sequencer[do.Effect | Then] = Sequencer(
+            (do.Save,), self._commit, self._act, self._broken, self._writer)
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._hub: Hub | None = None
+        self._host: LocalHost | None = None
+
+    def attach(self, hub: Hub, host: LocalHost) -> None:
+        """The two ways out."""
+        self._hub, self._host = hub, host
+        self.apply(self.core.begin(self.clock.now()))
+
+    @property
+    def full(self) -> bool:
+        """Whether the disk is so far behind that new work is turned away."""
+        return self._sequencer.full
+
+    def apply(self, effects: Sequence[do.Effect]) -> None:
+        """Apply what the core wants."""
+        if effects:
+            self._sequencer.submit(effects)
+        self._arm()
+
+    async def committed(self, effects: Sequence[do.Effect]) -> None:
+        """Apply, and wait until all of it is on disk. Raises StoreError when it is not."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        waiter.add_done_callback(self._waiters.discard)
+        self._sequencer.submit([*effects, Then(waiter)])
+        self._arm()
+        await waiter
+
+    async def read(self, call: Callable[[], T]) -> T:
+        """Run a read of the store beside the loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._reader, call)
+
+    async def write(self, call: Callable[[], T]) -> T:
+        """Run something on the writer's thread, between two commits: retention, in small batches."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, call)
+
+    async def close(self) -> None:
+        """Commit what is queued, then stop."""
+        await self._sequencer.drained()
+        if self._timer is not None:
+            self._timer.cancel()
+        self.watchers.end()
+        self._writer.shutdown()
+        self._reader.shutdown()
+
+    # inside
+
+    def _commit(self, saves: list[do.Effect | Then]) -> None:
+        self.store.apply([save.change for save in saves if isinstance(save, do.Save)], self.clock.now())
+
+    def _act(self, effect: do.Effect | Then) -> None:
+        match effect:
+            case do.Send(connection, message):
+                self._send(connection, message)
+            case do.Emit(event):
+                self._told(event)
+                self.watchers.tell(event)
+            case Then(waiter):
+                if not waiter.done():
+                    waiter.set_result(None)
+            case do.Drop(connection, reason):
+                _log.info("cut connection %d: %s", connection, reason, extra={"action": "connection.cut"})
+                self.cut(connection)
+            case do.DropKey(key):
+                self._cut_key(key)
+            case do.Recall(jid):
+                task = asyncio.ensure_future(self.read(lambda: self._recall(jid)))
+                task.add_done_callback(lambda done: self._recalled(jid, done))
+
+    def _send(self, connection: Connection, message: Message) -> None:
+        if connection == LOCAL and self._host is not None:
+            self._host.deliver(message)
+        elif self._hub is not None:
+            try:
+                self._hub.send(connection, encode(message))
+            except CodecError as error:
+                limited(_log, "send").error("%s", error, extra={"action": "send.failed"})
+
+    def cut(self, connection: Connection) -> None:
+        """End one connection of the bus."""
+        if self._hub is not None and connection != LOCAL:
+            self._hub.drop(connection)
+
+    def _cut_key(self, key: Key) -> None:
+        if self._hub is not None:
+            self._hub.drop_key(key)
+
+    def _told(self, event: do.Event) -> None:
+        match event:
+            case do.JobNew(job, minions):
+                _log.info("job %s for %d minions", job.fields.function, len(minions),
+                          extra={"action": "job.new", "jid": job.jid, "user": job.fields.user})
+            case do.JobDone(jid, _, counts):
+                _log.info("done: %s", ", ".join(f"{count} {state}" for state, count in counts.items()),
+                          extra={"action": "job.done", "jid": jid})
+            case do.PairMoved(pair, True):
+                _log.warning("corrected to %s by a late return", pair.state,
+                             extra={"action": "job.corrected", "jid": pair.jid, "minion": pair.minion})
+            case do.MinionUp(minion):
+                _log.info("minion is up", extra={"action": "minion.up", "minion": minion})
+            case do.MinionDown(minion, reason):
+                _log.info("minion is down: %s", reason, extra={"action": "minion.down", "minion": minion})
+            case do.KeyChanged(minion, state):
+                _log.info("key %s", state, extra={"action": "key." + state, "minion": minion})
+
+    def _recall(self, jid: Jid) -> tuple[Job | None, list[Pair]]:
+        try:
+            return self.store.job(jid), list(self.store.pairs(jid, values=False))
+        except UnknownJobError:
+            return None, []
+
+    def _recalled(self, jid: Jid, done: asyncio.Future[tuple[Job | None, list[Pair]]]) -> None:
+        if done.cancelled():
+            return
+        error = done.exception()
+        if error is not None:
+            # The minions that wait for it say their words again after 30 s.
+            limited(_log, "recall").error("cannot read job: %s", error, extra={"action": "store.failed", "jid": jid})
+            self.core.forget(jid)
+            return
+        self.apply(self.core.recalled(jid, *done.result(), self.clock.now()))
+
+    def _broken(self, error: BaseException) -> None:
+        """A commit failed: nothing behind it left. Those who wait are told, and the core begins anew from the store."""
+        _log.critical("cannot commit: %s", error, extra={"action": "store.failed"})
+        told = error if isinstance(error, JrError) else StoreError(f"cannot save: {error}")
+        for waiter in list(self._waiters):
+            if not waiter.done():
+                waiter.set_exception(told)
+        self.watchers.end()
+        if isinstance(error, BrokenStoreError):
+            self._fatal(str(error))
+            return
+        for minion in self.core.fleet.up():
+            presence = self.core.fleet.get(minion)
+            if presence is not None:
+                self.cut(presence.connection)
+        try:
+            self.core = Core(self.store.snapshot(), self._terms, self.clock.now())
+        except StoreError as failure:
+            self._fatal(str(failure))
+            return
+        self.apply(self.core.begin(self.clock.now()))
+        if self._host is not None:
+            self._host.restart()
+
+    def _arm(self) -> None:
+        """One timer, for the next moment at which the core has something to do."""
+        at = self.core.next()
+        if at is None:
+            return
+        loop = asyncio.get_running_loop()
+        when = loop.time() + max(0.0, at - self.clock.now())
+        if self._timer is not None and not self._timer.cancelled() and loop.time() < self._timer.when() <= when:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(when, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.apply(self.core.tick(self.clock.now()))

@@ -1,0 +1,128 @@
+"""The changes of one `apply`, boiled down to the last word on each record, and written in bulk."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+
+from common.ids import Jid, MinionId
+from common.link import Key
+from master.records import (
+    AddJob,
+    AddStop,
+    AddToken,
+    Change,
+    DropMinion,
+    DropStop,
+    DropToken,
+    Minion,
+    MovePair,
+    Pair,
+    PutMinion,
+    SetDone,
+    Stop,
+)
+from master.store import rows
+from master.store.base import StoreError
+from master.store.filters import count, present
+from master.store.queries import SQL
+from master.store.rows import Row, pack_jid
+
+
+class Batch:
+    """A pair that goes through four states within one batch is written once."""
+
+    def __init__(self, changes: Iterable[Change]) -> None:
+        self._jobs: list[AddJob] = []
+        self._pairs: dict[Jid, dict[MinionId, Pair]] = {}
+        self._done: dict[Jid, SetDone] = {}
+        self._stops: dict[tuple[str, MinionId], Stop | None] = {}
+        self._minions: dict[Key, Minion | None] = {}
+        self._tokens: dict[str, AddToken | None] = {}
+        for change in changes:
+            self._take(change)
+
+    def write(self, connection: sqlite3.Connection, now: float) -> None:
+        """Everything, in the transaction that is open. Raises StoreError for a job that is there, sqlite3.Error."""
+        self._write_jobs(connection)
+        self._write_pairs(connection)
+        for done in self._done.values():
+            _write_done(connection, done)
+        _write_kept(connection, "put_stop", "drop_stop",
+                    [(key, None if stop is None else rows.stop_to_row(stop)) for key, stop in self._stops.items()])
+        _write_kept(connection, "put_minion", "drop_minion",
+                    [((key,), None if minion is None else rows.minion_to_row(minion))
+                     for key, minion in self._minions.items()])
+        _write_kept(connection, "put_token", "drop_token",
+                    [((digest,), None if token is None else rows.token_to_row(token))
+                     for digest, token in self._tokens.items()])
+        connection.execute(SQL["set_latest"], (now,))
+
+    def _take(self, change: Change) -> None:
+        match change:
+            case AddJob():
+                self._take_job(change)
+            case MovePair(pair):
+                self._pairs.setdefault(pair.jid, {})[pair.minion] = pair
+            case SetDone(jid):
+                self._done[jid] = change
+            case AddStop(stop):
+                self._stops[stop.stop, stop.minion] = stop
+            case DropStop(name, minion):
+                self._stops[name, minion] = None
+            case PutMinion(put):
+                self._minions[put.key] = put
+            case DropMinion(key):
+                self._minions[key] = None
+            case AddToken(digest):
+                self._tokens[digest] = change
+            case DropToken(digest):
+                self._tokens[digest] = None
+
+    def _take_job(self, added: AddJob) -> None:
+        jid = added.job.jid
+        self._jobs.append(added)
+        # Earlier words of this batch about a job that was not there yet count for nothing.
+        self._pairs[jid] = {pair.minion: pair for pair in added.pairs}
+        self._done.pop(jid, None)
+        if added.job.done is not None:
+            self._done[jid] = SetDone(jid, added.job.done, count(added.pairs))
+
+    def _write_jobs(self, connection: sqlite3.Connection) -> None:
+        for added in self._jobs:
+            job = added.job
+            key = (pack_jid(job.jid),)
+            try:
+                connection.execute(SQL["add_job"], rows.job_to_row(job, len(added.pairs)))
+            except sqlite3.IntegrityError as error:
+                raise StoreError(f"cannot save: job {job.jid} is stored already ({error})") from error
+            connection.execute(SQL["clear_gone_pairs"], key)
+            connection.execute(SQL["clear_gone"], key)
+            connection.executemany(SQL["add_metadata"], [(*item, *key) for item in job.metadata.items()])
+            if added.minted:
+                connection.execute(SQL["set_minted"], (str(job.jid),))
+
+    def _write_pairs(self, connection: sqlite3.Connection) -> None:
+        # In the order of the table, so that neighbours share a page.
+        ordered = [pairs[minion] for _, pairs in sorted(self._pairs.items()) for minion in sorted(pairs)]
+        connection.executemany(SQL["put_pair"], map(rows.pair_to_row, ordered))
+        connection.executemany(SQL["mark_stray"], [(pack_jid(jid),) for jid in self._pairs])
+
+
+def _write_done(connection: sqlite3.Connection, done: SetDone) -> None:
+    key = pack_jid(done.jid)
+    counts = present(done.counts)
+    row = connection.execute(SQL["counts"], (key,)).fetchone()
+    former = rows.unpack_counts(row[0]) if row is not None and row[0] is not None else {}
+    for state in former.keys() - counts.keys():
+        connection.execute(SQL["drop_state"], (rows.state_number(state), key))
+    connection.execute(SQL["set_done"], (done.at, rows.pack_counts(counts), key))
+    for state in counts.keys() - former.keys():
+        connection.execute(SQL["add_state"], (rows.state_number(state), key))
+
+
+def _write_kept(connection: sqlite3.Connection, put: str, drop: str,
+                last: list[tuple[tuple[str, ...], Row | None]]) -> None:
+    """The last word on each key: its row, or None to drop it."""
+    connection.executemany(SQL[drop], [key for key, row in last if row is None])
+    connection.executemany(SQL[put], [row for _, row in last if row is not None])

@@ -1,0 +1,234 @@
+"""A store that forgets at the end of the process: for `jr` in one process, for simulations and for tests."""
+
+from __future__ import annotations
+
+import bisect
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from msgspec import structs
+
+from common.ids import Jid, MinionId
+from common.link import Key
+from common.states import State
+from master.records import (
+    AddJob,
+    AddStop,
+    AddToken,
+    Change,
+    DropMinion,
+    DropStop,
+    DropToken,
+    Job,
+    Minion,
+    MovePair,
+    Outcome,
+    Pair,
+    PutMinion,
+    SetDone,
+    Snapshot,
+    Stop,
+)
+from master.store.base import Filter, Listed, Page, StoreError, UnknownJobError
+from master.store.filters import count, fits, present, window
+
+
+class _Entry:
+    """A job with its pairs."""
+
+    def __init__(self, job: Job, pairs: list[Pair]) -> None:
+        self.job = job
+        self.pairs = {pair.minion: pair for pair in pairs}
+        self.counts: dict[State, int] | None = None
+        """None while it is open."""
+        self.ran = 0.0
+        """The store's `ran` when it was done."""
+
+    def counted(self) -> dict[State, int]:
+        return count(self.pairs.values()) if self.counts is None else self.counts
+
+
+class MemoryStore:
+    """Implements `base.Store`. Any verb may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._closed = False
+        self._entries: dict[Jid, _Entry] = {}
+        self._order: list[Jid] = []
+        """Every stored jid, oldest first."""
+        self._open: set[Jid] = set()
+        self._stops: dict[tuple[str, MinionId], Stop] = {}
+        self._minions: dict[Key, Minion] = {}
+        self._tokens: dict[str, AddToken] = {}
+        self._minted: Jid | None = None
+        self._latest = 0.0
+        self._ran = 0.0
+        self._doers: dict[type, Callable[[Any], None]] = {
+            AddJob: self._add_job, MovePair: self._move_pair, SetDone: self._set_done,
+            AddStop: self._add_stop, DropStop: self._drop_stop, PutMinion: self._put_minion,
+            DropMinion: self._drop_minion, AddToken: self._add_token, DropToken: self._drop_token,
+        }
+
+    def apply(self, changes: Sequence[Change], now: float) -> None:
+        with self._lock:
+            self._check_open("save")
+            self._check_new([change.job.jid for change in changes if isinstance(change, AddJob)])
+            for change in changes:
+                self._doers[type(change)](change)
+            self._latest = max(self._latest, now)
+
+    def snapshot(self) -> Snapshot:
+        with self._lock:
+            self._check_open("read")
+            entries = [self._entries[jid] for jid in sorted(self._open)]
+            return Snapshot(
+                last_jid=self._minted,
+                jobs=[entry.job for entry in entries],
+                pairs=[_bare(entry.pairs[minion]) for entry in entries for minion in sorted(entry.pairs)],
+                stops=[self._stops[key] for key in sorted(self._stops)],
+                minions=[self._minions[key] for key in sorted(self._minions)],
+                tokens=[self._tokens[digest] for digest in sorted(self._tokens)],
+                latest=self._latest,
+            )
+
+    def job(self, jid: Jid) -> Job:
+        with self._lock:
+            self._check_open("read")
+            entry = self._entries.get(jid)
+        if entry is None:
+            raise UnknownJobError(f"cannot find job {jid}: no such job is stored")
+        return entry.job
+
+    def pairs(self, jid: Jid, minions: Sequence[MinionId] | None = None, values: bool = True) -> Iterator[Pair]:
+        with self._lock:
+            self._check_open("read")
+            held = self._entries[jid].pairs if jid in self._entries else {}
+            names = sorted(held if minions is None else held.keys() & set(minions))
+            found = [held[minion] for minion in names]
+        yield from (pair if values else _bare(pair) for pair in found)
+
+    def page(self, wanted: Filter, limit: int, before: Jid | None = None) -> Page:
+        floor, top = window(wanted)
+        found: list[Listed] = []
+        with self._lock:
+            self._check_open("read")
+            end = bisect.bisect_left(self._order, top if before is None else min(top, before))
+            start = bisect.bisect_left(self._order, floor)
+            for place in range(end - 1, start - 1, -1):
+                entry = self._entries[self._order[place]]
+                if not _passes(wanted, entry):
+                    continue
+                if len(found) == limit:
+                    return Page(found, found[-1].job.jid)
+                found.append(Listed(entry.job, dict(entry.counted())))
+        return Page(found, None)
+
+    def expire(self, values_before: float, pairs_before: float, batch: int) -> int:
+        with self._lock:
+            self._check_open("expire")
+            touched = 0
+            for entry in [entry for entry in self._entries.values() if entry.counts is not None]:
+                if touched >= batch:
+                    break
+                age = self._ran - entry.ran
+                if age >= pairs_before:
+                    touched += 1 + len(entry.pairs)
+                    self._forget(entry.job.jid)
+                elif age >= values_before:
+                    touched += _strip(entry, batch - touched)
+            return touched
+
+    def age(self, seconds: float) -> None:
+        with self._lock:
+            self._check_open("save")
+            self._ran += seconds
+
+    def size(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+
+    def _check_open(self, verb: str) -> None:
+        if self._closed:
+            raise StoreError(f"cannot {verb}: the store is closed")
+
+    def _check_new(self, jids: list[Jid]) -> None:
+        """The only change that can be refused is looked at before the first one is made."""
+        seen: set[Jid] = set()
+        for jid in jids:
+            if jid in self._entries or jid in seen:
+                raise StoreError(f"cannot save: job {jid} is stored already")
+            seen.add(jid)
+
+    def _forget(self, jid: Jid) -> None:
+        del self._entries[jid]
+        del self._order[bisect.bisect_left(self._order, jid)]
+        self._stops = {key: stop for key, stop in self._stops.items() if stop.jid != jid}
+
+    def _add_job(self, change: AddJob) -> None:
+        jid = change.job.jid
+        self._entries[jid] = _Entry(change.job, change.pairs)
+        bisect.insort(self._order, jid)
+        self._open.add(jid)
+        if change.job.done is not None:
+            self._set_done(SetDone(jid, change.job.done, count(change.pairs)))
+        if change.minted and (self._minted is None or jid > self._minted):
+            self._minted = jid
+
+    def _move_pair(self, change: MovePair) -> None:
+        if change.pair.jid in self._entries:
+            self._entries[change.pair.jid].pairs[change.pair.minion] = change.pair
+
+    def _set_done(self, change: SetDone) -> None:
+        entry = self._entries.get(change.jid)
+        if entry is not None:
+            entry.job = structs.replace(entry.job, done=change.at)
+            entry.counts = present(change.counts)
+            entry.ran = self._ran
+            self._open.discard(change.jid)
+
+    def _add_stop(self, change: AddStop) -> None:
+        self._stops[change.stop.stop, change.stop.minion] = change.stop
+
+    def _drop_stop(self, change: DropStop) -> None:
+        self._stops.pop((change.stop, change.minion), None)
+
+    def _put_minion(self, change: PutMinion) -> None:
+        self._minions[change.minion.key] = change.minion
+
+    def _drop_minion(self, change: DropMinion) -> None:
+        self._minions.pop(change.key, None)
+
+    def _add_token(self, change: AddToken) -> None:
+        self._tokens[change.digest] = change
+
+    def _drop_token(self, change: DropToken) -> None:
+        self._tokens.pop(change.digest, None)
+
+
+def _passes(wanted: Filter, entry: _Entry) -> bool:
+    return (fits(wanted, entry.job) and (wanted.minion is None or wanted.minion in entry.pairs)
+            and (wanted.state is None or wanted.state in entry.counted()))
+
+
+def _bare(pair: Pair) -> Pair:
+    return structs.replace(pair, outcome=None)
+
+
+def _strip(entry: _Entry, most: int) -> int:
+    """Drop value and output of at most `most` pairs; of how many."""
+    touched = 0
+    for minion, pair in entry.pairs.items():
+        if touched < most and pair.outcome is not None and _holds(pair.outcome):
+            bare = structs.replace(pair.outcome, value=None, stdout=b"", stderr=b"")
+            entry.pairs[minion] = structs.replace(pair, outcome=bare, expired=True)
+            touched += 1
+    return touched
+
+
+def _holds(outcome: Outcome) -> bool:
+    return bool(outcome.value is not None or outcome.stdout or outcome.stderr)

@@ -1,0 +1,287 @@
+"""What a control socket's client may ask of the master, as a table: each verb checks, lets the core decide, answers."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from msgspec import Raw, Struct
+
+from common.codec import ARGS_LIMIT, pack
+from common.control_server import Body, Caller, Reply
+from common.errors import NotFoundError, UnreachableError, UsageError
+from common.ids import MASTER, Jid, MinionId
+from common.messages import JobFields
+from common.states import TERMINAL, State
+from common.targets import parse
+from master import documents
+from master.core.core import StopWish, Wish
+from master.core.effects import JobDone, PairMoved, StopAnswered
+from master.events import Watch
+from master.records import Job, Pair
+from master.requests import (
+    ActiveRequest,
+    Defaults,
+    JobsRequest,
+    KeysRequest,
+    PublishRequest,
+    Request,
+    RunRequest,
+    StopRequest,
+    TokenRequest,
+    WatchRequest,
+    checked,
+)
+from master.shell import Shell
+from master.store.base import Page, Store
+
+SIGNAL_ANSWER = 5.0
+"""Seconds to wait for what minions say of a signal."""
+PAGE = 500
+"""Pairs read from the store at once."""
+
+
+class Surroundings(Struct, frozen=True, kw_only=True):
+    """What verbs need of the daemon beside the shell."""
+
+    defaults: Defaults
+    runners: Callable[[], Iterable[str]]
+    """The names of custom runners."""
+    no_runner: Callable[[str], str]
+    """The line for a runner that does not exist."""
+    join: Callable[[str, str | None], str]
+    """A join string for a token, and for the address when one is named."""
+    keys: Callable[[], dict[str, str]]
+    """The master's own public key and its fingerprint."""
+    fingerprint: Callable[[str], str]
+    status: Callable[[], dict[str, Any]]
+
+
+Verb = Callable[[Body, Caller, Reply], Awaitable[Body]]
+
+
+class Verbs:
+    """The control socket's handler: one entry in one table for each verb, and no other way in."""
+
+    def __init__(self, shell: Shell, around: Surroundings) -> None:
+        self._shell = shell
+        self._around = around
+        self.table: dict[str, Verb] = {
+            "publish": self._publish, "run": self._run, "watch": self._watch, "jobs": self._jobs,
+            "active": self._active, "stop": self._stop, "presence": self._presence, "keys": self._keys,
+            "keys.accept": self._accept, "keys.reject": self._reject, "keys.delete": self._delete,
+            "token": self._token, "status": self._status,
+        }
+
+    async def handle(self, request: Body, caller: Caller, reply: Reply) -> Body:
+        """Answer one request. Raises JrError for what cannot be granted."""
+        verb = self.table.get(str(request.get("verb")))
+        if verb is None:
+            raise UsageError(f"cannot do {request.get('verb')!r:.80}: this master knows no such verb")
+        return await verb(request, caller, reply)
+
+    # jobs
+
+    async def _publish(self, body: Body, caller: Caller, reply: Reply) -> Body:
+        request = checked(body, PublishRequest)
+        target = parse(request.target_type, request.target)
+        fields = self._fields(request, caller, request.grace)
+        wish = Wish(fields=fields, target=request.target, target_type=request.target_type,
+                    start_within=_given(request.start_within, self._around.defaults.start_within),
+                    metadata=request.metadata)
+        self._check_room()
+        core = self._shell.core
+        jid, effects = core.publish(wish, target, self._shell.clock.now())
+        return await self._launch(jid, effects, reply, request.follow)
+
+    async def _run(self, body: Body, caller: Caller, reply: Reply) -> Body:
+        request = checked(body, RunRequest)
+        if request.function not in set(self._around.runners()):
+            raise NotFoundError(self._around.no_runner(request.function))
+        wish = Wish(fields=self._fields(request, caller, None), target=MASTER, target_type="runner",
+                    start_within=self._around.defaults.start_within)
+        self._check_room()
+        jid, effects = self._shell.core.run(wish, self._shell.clock.now())
+        return await self._launch(jid, effects, reply, request.follow)
+
+    def _fields(self, request: PublishRequest | RunRequest, caller: Caller, grace: float | None) -> JobFields:
+        try:
+            args, kwargs = pack(request.args), pack(request.kwargs)
+        except TypeError as error:
+            raise UsageError(str(error)) from error
+        if len(args) + len(kwargs) > ARGS_LIMIT:
+            raise UsageError(f"cannot send {len(args) + len(kwargs)} bytes of arguments: the limit is {ARGS_LIMIT}")
+        return JobFields(function=request.function, args=Raw(args), kwargs=Raw(kwargs), user=caller.name,
+                         timeout=request.timeout, grace=_given(grace, self._around.defaults.grace),
+                         typed=request.typed)
+
+    def _check_room(self) -> None:
+        if self._shell.full:
+            raise UnreachableError("cannot take another job now: the master's disk is far behind; try again")
+
+    async def _launch(self, jid: Jid, effects: list[Any], reply: Reply, follow: bool) -> Body:
+        with self._shell.watchers.watch(jid) as watch:
+            new = next(effect.event for effect in effects if hasattr(effect, "event"))
+            await self._shell.committed(effects)
+            await reply({"event": "job", **documents.head(new.job, new.minions)})
+            return await _follow(watch, reply, set()) if follow else {"done": None, "counts": {}}
+
+    async def _watch(self, body: Body, caller: Caller, reply: Reply) -> Body:
+        request = checked(body, WatchRequest)
+        store = self._shell.store
+        with self._shell.watchers.watch(request.jid) as watch:
+            job: Job = await self._shell.read(lambda: store.job(request.jid))
+            bare = await self._shell.read(lambda: list(store.pairs(request.jid, values=False)))
+            await reply({"event": "job", **documents.head(job, [pair.minion for pair in bare])})
+            told: dict[MinionId, State] = {}
+            for start in range(0, len(bare), PAGE):
+                names = [pair.minion for pair in bare[start:start + PAGE]]
+                for pair in await self._shell.read(partial(_pairs, store, request.jid, names)):
+                    if pair.state in TERMINAL or not request.follow:
+                        told[pair.minion] = pair.state
+                        await reply(_pair_item(pair))
+            if request.follow and (job.done is None or set(told) != {pair.minion for pair in bare}):
+                return await _follow(watch, reply, set(told))
+            return {"done": job.done, "counts": documents.counts(_count(told.values()))}
+
+    async def _jobs(self, body: Body, caller: Caller, reply: Reply) -> Body:
+        request = checked(body, JobsRequest)
+        store = self._shell.store
+        page: Page = await self._shell.read(lambda: store.page(request.filter, request.limit, request.cursor))
+        return {"jobs": [documents.listed(item) for item in page.jobs], "next": page.next and str(page.next)}
+
+    async def _active(self, body: Body, caller: Caller, reply: Reply) -> Body:
+        request = checked(body, ActiveRequest)
+        now = self._shell.clock.now()
+        jobs = self._shell.core.ledger.jobs
+        return {"jobs": {str(jid): documents.active(opened, now) for jid, opened in sorted(jobs.items())
+                         if request.minion is None or request.minion in opened.open}}
+
+    async def _stop(self, body: Body, caller: Caller, reply: Reply) -> Body:
+        request = checked(body, StopRequest)
+        number = {"term": 15, "kill": 9}.get(request.how, request.signal)
+        if number is None:
+            raise UsageError("cannot signal the job: no signal is given")
+        stop = secrets.token_hex(8)
+        if request.jid not in self._shell.core.ledger.jobs:
+            return await self._stop_closed(request, stop)
+        wish = StopWish(stop=stop, jid=request.jid, how=request.how, signal=number, by=caller.name,
+                        grace=_given(request.grace, self._around.defaults.grace), minions=request.minions)
+        with self._shell.watchers.watch(request.jid) as watch:
+            done, effects = self._shell.core.stop(wish, self._shell.clock.now())
+            await self._shell.committed(effects)
+            if request.how == "signal":
+                await _answers(watch, stop, done)
+        return {"stop": stop, "jid": str(request.jid), "minions": done}
+
+    async def _stop_closed(self, request: StopRequest, stop: str) -> Body:
+        """A job that is over: say so for each pair, after making sure that it exists."""
+        store = self._shell.store
+        await self._shell.read(lambda: store.job(request.jid))
+        pairs: list[Pair] = await self._shell.read(lambda: list(store.pairs(request.jid, request.minions, False)))
+        return {"stop": stop, "jid": str(request.jid),
+                "minions": {str(pair.minion): f"terminal:{pair.state}" for pair in pairs}}
+
+    # minions and keys
+
+    async def _presence(self, body: Body, caller: Caller, reply: Reply) -> Body:
+        checked(body, Request)
+        fleet = self._shell.core.fleet
+        told = {}
+        for row in self._shell.core.keys.rows():
+            if row.state == "accepted":
+                presence = fleet.get(row.id)
+                told[str(row.id)] = {"up": presence is not None, "since": presence.since if presence else None,
+                                     "last_seen": presence.heard if presence else row.last_seen,
+                                     "version": row.version}
+        return {"minions": told}
+
+    async def _keys(self, body: Body, caller: Caller, reply: Reply) -> Body:
+        checked(body, Request)
+        rows = [{"id": str(row.id), "key": row.key, "fingerprint": self._around.fingerprint(row.key),
+                 "state": row.state, "filed": row.filed} for row in self._shell.core.keys.rows()]
+        return {"keys": rows, "master": self._around.keys()}
+
+    async def _accept(self, body: Body, caller: Caller, reply: Reply) -> Body:
+        changed, effects = self._shell.core.keys.accept(_chosen(body))
+        return await self._changed(changed, effects)
+
+    async def _reject(self, body: Body, caller: Caller, reply: Reply) -> Body:
+        changed, effects = self._shell.core.keys.reject(_chosen(body))
+        return await self._changed(changed, effects)
+
+    async def _delete(self, body: Body, caller: Caller, reply: Reply) -> Body:
+        changed, effects = self._shell.core.delete_keys(_chosen(body), self._shell.clock.now())
+        return await self._changed(changed, effects)
+
+    async def _changed(self, changed: list[MinionId], effects: list[Any]) -> Body:
+        await self._shell.committed(effects)
+        return {"changed": [str(minion) for minion in changed]}
+
+    async def _token(self, body: Body, caller: Caller, reply: Reply) -> Body:
+        request = checked(body, TokenRequest)
+        token = secrets.token_urlsafe(24)
+        join = self._around.join(token, request.address)
+        now = self._shell.clock.now()
+        effects = self._shell.core.add_token(token, now + request.ttl, request.minion, now)
+        await self._shell.committed(effects)
+        return {"join": join, "expires": now + request.ttl}
+
+    async def _status(self, body: Body, caller: Caller, reply: Reply) -> Body:
+        checked(body, Request)
+        return self._around.status()
+
+
+async def _follow(watch: Watch, reply: Reply, told: set[MinionId]) -> Body:
+    """Tell each pair as it ends, until the job is done."""
+    while True:
+        event = await watch.next()
+        if isinstance(event, JobDone):
+            return {"done": event.at, "counts": documents.counts(event.counts)}
+        if isinstance(event, PairMoved) and event.pair.state in TERMINAL and event.pair.minion not in told:
+            told.add(event.pair.minion)
+            await reply(_pair_item(event.pair))
+
+
+async def _answers(watch: Watch, stop: str, done: dict[str, str]) -> None:
+    """Replace `sent` by what each minion says of its signal, for as long as that is worth waiting for."""
+    try:
+        async with asyncio.timeout(SIGNAL_ANSWER):
+            while "sent" in done.values():
+                event = await watch.next()
+                if isinstance(event, StopAnswered) and event.answer.stop == stop:
+                    answer = event.answer
+                    done[event.minion] = f"{answer.outcome}: {answer.reason}" if answer.reason else answer.outcome
+                elif isinstance(event, PairMoved) and event.pair.state in TERMINAL:
+                    done[event.pair.minion] = f"terminal:{event.pair.state}"
+    except TimeoutError:
+        return
+
+
+def _pairs(store: Store, jid: Jid, minions: Sequence[MinionId]) -> list[Pair]:
+    return list(store.pairs(jid, minions))
+
+
+def _pair_item(pair: Pair) -> Body:
+    return {"event": "pair", "minion": str(pair.minion), "pair": documents.pair(pair)}
+
+
+def _count(states: Iterable[State]) -> dict[State, int]:
+    counts: dict[State, int] = {}
+    for state in states:
+        counts[state] = counts.get(state, 0) + 1
+    return counts
+
+
+def _given(value: float | None, default: float) -> float:
+    return default if value is None else value
+
+
+def _chosen(body: Body) -> list[MinionId] | None:
+    request = checked(body, KeysRequest)
+    if request.all == (request.ids is not None):
+        raise UsageError("cannot change keys: name minion ids, or say --all")
+    return request.ids
