@@ -1,0 +1,68 @@
+"""Data on stdout in the format that was asked for, everything else on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from common.cli.main import say
+from common.output import Format, Kind, render, render_pair, summary
+
+_UNBOUNDED = 0
+"""The width of what is no terminal: whoever reads a pipe wants all of it."""
+_STREAMED = ("table", "jsonl", "raw")
+
+
+class Printer:
+    """Prints for one command. `name` is the program's, for what it says on stderr."""
+
+    def __init__(self, name: str, fmt: Format) -> None:
+        self.fmt = fmt
+        self._name = name
+        self._colour = wants_colour(os.environ, sys.stdout is not None and sys.stdout.isatty())
+        self._width = _terminal_width()
+
+    @property
+    def streams(self) -> bool:
+        """True for the formats that print each pair as it comes; the others print one document at the end."""
+        return self.fmt in _STREAMED
+
+    def show(self, kind: Kind, value: Any) -> None:
+        """Print an answer whole."""
+        self.text(render(kind, value, self.fmt, colour=self._colour, width=self._width))
+
+    def pair(self, minion: str, pair: Mapping[str, Any], jid: str, name_width: int) -> None:
+        """Print one pair, for a format that streams."""
+        self.text(render_pair(minion, pair, self.fmt, jid=jid, name_width=name_width, colour=self._colour,
+                              width=self._width))
+
+    def totals(self, jid: str, counts: Mapping[str, int]) -> None:
+        """Beside a table: how the job stands."""
+        if self.fmt == "table":
+            self.note(f"{jid}: {summary(counts)}")
+
+    def text(self, text: str) -> None:
+        """Print a line, or several, unless it is empty. Raises OSError when it cannot be written."""
+        if text:
+            click.echo(text, color=self._colour)
+
+    def note(self, message: str) -> None:
+        """One line on stderr; nothing when it is empty."""
+        if message:
+            say(self._name, message)
+
+
+def wants_colour(environ: Mapping[str, str], terminal: bool) -> bool:
+    """True on a terminal that is not dumb, unless NO_COLOR is set (https://no-color.org)."""
+    return terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+def _terminal_width() -> int:
+    try:
+        return os.get_terminal_size(1).columns or _UNBOUNDED
+    except OSError:
+        return _UNBOUNDED

@@ -1,0 +1,130 @@
+"""How tables look: colours, columns that line up, and plain data as an indented tree. Knows nothing of jobs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from common.text import escape
+
+GAP = "  "
+_NARROWEST = 10
+_CODES = {"green": "32", "red": "31", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}
+_STATES = {
+    "succeeded": "green", "accepted": "green", "up": "green",
+    "failed": "red", "timed_out": "red", "killed": "red", "rejected": "red", "down": "red",
+    "lost": "yellow", "refused": "yellow", "undelivered": "yellow", "pending": "yellow",
+}
+_BARE = re.compile(r"[A-Za-z0-9_./@:+,=%-]+")
+
+
+class Style:
+    """Colours, or none."""
+
+    def __init__(self, colour: bool) -> None:
+        self.colour = colour
+
+    def paint(self, name: str, text: str) -> str:
+        """`text` in a colour of `_CODES`. Pad before: the codes take room that is not seen."""
+        return f"\x1b[{_CODES[name]}m{text}\x1b[0m" if self.colour and text else text
+
+    def state(self, state: str, text: str) -> str:
+        """`text` in the colour of a state of a pair, a key or a minion; cyan while it is open."""
+        return self.paint(_STATES.get(state, "cyan"), text)
+
+
+def cut(text: str, width: int) -> str:
+    """`text`, or its beginning with a mark when it is longer than `width`."""
+    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+
+
+def columns(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], style: Style, width: int,
+    *, flexible: Iterable[str] = (), states: str = "",
+) -> str:
+    """Rows under their titles. Columns named in `flexible` are cut when a line would be wider than `width`.
+
+    Cells must be escaped already. The column `states` gets the colours of its states.
+    """
+    sizes = [max(map(len, cells)) for cells in zip(titles, *rows, strict=True)]
+    _squeeze(sizes, [titles.index(name) for name in flexible], width)
+    lines = [style.paint("bold", _line(titles, sizes))]
+    for row in rows:
+        cells = [cut(cell, size).ljust(size) for cell, size in zip(row, sizes, strict=True)]
+        if states:
+            at = titles.index(states)
+            cells[at] = style.state(row[at], cells[at])
+        lines.append(GAP.join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str], sizes: Sequence[int]) -> str:
+    return GAP.join(cell.ljust(size) for cell, size in zip(cells, sizes, strict=True)).rstrip()
+
+
+def _squeeze(sizes: list[int], flexible: Sequence[int], width: int) -> None:
+    """Take what is too much from the flexible columns, the widest first, and leave each some room."""
+    for at in sorted(flexible, key=lambda at: -sizes[at]):
+        surplus = sum(sizes) + len(GAP) * (len(sizes) - 1) - width
+        if surplus > 0:
+            sizes[at] = min(sizes[at], max(_NARROWEST, sizes[at] - surplus))
+
+
+def word(value: Any) -> str:
+    """A value in one line, as it would be typed: text bare where it can be, all else as in JSON."""
+    if isinstance(value, str):
+        quote = '"' if "'" in value else "'"
+        return value if _BARE.fullmatch(value) else quote + escape(value) + quote
+    if isinstance(value, list):
+        return "[" + ", ".join(map(word, value)) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{escape(key)}: {word(item)}" for key, item in value.items()) + "}"
+    return scalar(value)
+
+
+def scalar(value: Any) -> str:
+    """One plain thing that is no list and no map, as people read it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return escape(str(value))
+
+
+def tree(value: Any, width: int) -> list[str]:
+    """Lines for plain data: maps as `key: value`, lists with dashes, a list of like maps as columns."""
+    if isinstance(value, str):
+        return [escape(line.expandtabs()) for line in value.removesuffix("\n").split("\n")]
+    if isinstance(value, Mapping) and value:
+        return [line for key, item in value.items() for line in _entry(escape(key), item, width)]
+    if isinstance(value, list) and value:
+        if table := _like_maps(value, width):
+            return table
+        return [line for item in value for line in _dashed(tree(item, width - 2))]
+    return [word(value)]
+
+
+def _entry(key: str, item: Any, width: int) -> list[str]:
+    lines = tree(item, width - 2)
+    nested = isinstance(item, (list, Mapping)) and bool(item)
+    if len(lines) == 1 and not nested:
+        return [f"{key}: {lines[0]}".rstrip()]
+    return [f"{key}:", *(f"  {line}".rstrip() for line in lines)]
+
+
+def _dashed(lines: list[str]) -> list[str]:
+    return [f"- {lines[0]}".rstrip(), *(f"  {line}".rstrip() for line in lines[1:])]
+
+
+def _like_maps(items: list[Any], width: int) -> list[str]:
+    """Columns for maps that have the same keys and short values; empty when they do not suit."""
+    first = items[0]
+    if len(items) < 2 or not isinstance(first, Mapping) or not first:
+        return []
+    for item in items:
+        if not isinstance(item, Mapping) or list(item) != list(first):
+            return []
+        if any(isinstance(cell, (list, Mapping)) or "\n" in str(cell) for cell in item.values()):
+            return []
+    rows = [[scalar(cell) for cell in item.values()] for item in items]
+    lines = columns([escape(key) for key in first], rows, Style(False), width).split("\n")
+    return lines if max(map(len, lines)) <= width else []

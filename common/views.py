@@ -1,0 +1,209 @@
+"""Tables of jobs, pairs, minions and keys, for people. Takes plain data; everything shown from it is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from common.style import GAP, Style, columns, cut, scalar, tree, word
+from common.text import escape, local_time, span
+
+_STATE_WIDTH = len("undelivered")
+_WORTH_TELLING = 1.0
+"""Seconds from which on the length of a run is shown."""
+_SHOWN = 20
+"""Names in a row before the rest is only counted."""
+_ORDER = ("succeeded", "planned", "sent", "accepted", "queued", "running", "undelivered", "refused", "lost",
+          "timed_out", "killed", "failed")
+_LABELS = ("running", "queued", "waiting", "returned")
+
+
+def table(kind: str, value: Any, colour: bool, width: int) -> str:
+    """The table of a value of this kind."""
+    return _TABLES[kind](value, Style(colour), width)
+
+
+def standing(counts: Mapping[str, int], colour: bool = False) -> str:
+    """How many pairs are in which state, the worst last."""
+    known = [state for state in _ORDER if counts.get(state)]
+    other = sorted(state for state in counts if state not in _ORDER and counts[state])
+    paint = Style(colour)
+    return ", ".join(paint.state(state, escape(f"{counts[state]} {state}")) for state in known + other) or "no minions"
+
+
+def pair_block(minion: str, pair: Mapping[str, Any], name_width: int, colour: bool, width: int) -> str:
+    """One pair: minion, state and a return of one line in one row; whatever is longer below it, indented."""
+    style = Style(colour)
+    state = str(pair.get("state", ""))
+    why, body = _why(pair), _body(pair, width - len(GAP))
+    if not why and len(body) == 1:
+        why = body.pop()
+    took = pair.get("duration")
+    length = f"({span(took)})" if isinstance(took, (int, float)) and took >= _WORTH_TELLING else ""
+    head = [escape(minion).ljust(name_width), style.state(state, escape(state).ljust(_STATE_WIDTH)), why, length]
+    return "\n".join([GAP.join(filter(None, head)).rstrip(), *(f"{GAP}{line}".rstrip() for line in body)])
+
+
+def _why(pair: Mapping[str, Any]) -> str:
+    """What there is to know beside the state, in one line; empty for an ordinary success."""
+    evidence = pair.get("evidence") or {}
+    parts = [evidence.get("reason") or _exit(pair, evidence)]
+    if by := evidence.get("by"):
+        parts.append(f"by {by}")
+    for name, text in (("survivors", "still alive"), ("left_behind", "left behind")):
+        if processes := evidence.get(name):
+            parts.append(f"{text}: {_names([_process(process) for process in processes])}")
+    if lost := evidence.get("lost_bytes"):
+        parts.append(f"{lost} bytes of output not kept")
+    if pair.get("truncated"):
+        parts.append("cut, the whole is on the minion")
+    if pair.get("expired"):
+        parts.append("value and output deleted by keep_jobs")
+    return escape("; ".join(part for part in parts if part))
+
+
+def _exit(pair: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
+    if pair.get("state") == "running" and pair.get("pid"):
+        return f"pid {pair['pid']}"
+    if pair.get("state") != "failed":
+        return ""
+    if signal := evidence.get("signal"):
+        return f"signal {signal}"
+    return "" if pair.get("retcode") is None else f"exit {pair['retcode']}"
+
+
+def _process(process: Mapping[str, Any]) -> str:
+    return f"{process.get('pid')} {process.get('name', '')}".strip()
+
+
+def _body(pair: Mapping[str, Any], width: int) -> list[str]:
+    """The return, and the output where it says more than the return."""
+    value, stdout, stderr = pair.get("return"), pair.get("stdout") or "", pair.get("stderr") or ""
+    lines = [] if value is None or value == "" else tree(value, width)
+    if stdout and value != stdout.removesuffix("\n"):
+        lines += ["stdout:", *(f"  {line}" for line in tree(stdout, width))]
+    if stderr:
+        lines += ["stderr:", *(f"  {line}" for line in tree(stderr, width))]
+    return lines
+
+
+def _names(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _call(job: Mapping[str, Any]) -> str:
+    """`cmd.run 'tidy --all' cwd=/tmp`: the job as it would be typed."""
+    return " ".join([escape(str(job.get("function", ""))), *_arguments(job)])
+
+
+def _arguments(job: Mapping[str, Any]) -> list[str]:
+    kwargs = job.get("kwargs") or {}
+    return [*map(word, job.get("args") or []), *(f"{escape(key)}={word(value)}" for key, value in kwargs.items())]
+
+
+def _target(job: Mapping[str, Any]) -> str:
+    kind = job.get("target_type") or "glob"
+    text = escape(str(job.get("target", "")))
+    return text if kind == "glob" else f"{text} ({escape(str(kind))})"
+
+
+def _job(value: Any, style: Style, width: int) -> str:
+    if not isinstance(value, dict) or "minions" not in value:
+        return _value(value, style, width)
+    published, done = value.get("published"), value.get("done")
+    ended = local_time(done)
+    if done is not None and published is not None:
+        ended += f" (after {span(done - published)})"
+    facts = {
+        "job": style.paint("bold", escape(str(value.get("jid", "")))), "function": _call(value),
+        "target": _target(value), "user": scalar(value.get("user")), "published": local_time(published),
+        "done": ended or "not yet", "schedule": escape(str(value.get("schedule") or "")),
+        "metadata": ", ".join(f"{escape(key)}={word(text)}" for key, text in (value.get("metadata") or {}).items()),
+    }
+    head = "\n".join(f"{name:<9}{GAP}{text}" for name, text in facts.items() if text)
+    foot = standing(value.get("counts") or {}, style.colour)
+    return "\n\n".join(part for part in (head, _pairs(value["minions"], style, width), foot) if part)
+
+
+def _pairs(value: Any, style: Style, width: int) -> str:
+    name_width = max(map(len, value), default=0)
+    return "\n".join(pair_block(minion, pair, name_width, style.colour, width) for minion, pair in value.items())
+
+
+def _jobs(value: Any, style: Style, width: int) -> str:
+    rows = [
+        [escape(str(job.get("jid", ""))), local_time(job.get("published"))[5:], escape(str(job.get("user", ""))),
+         _call(job), _target(job), _stands(job)]
+        for job in _listed(value, "jobs")
+    ]
+    titles = ("JID", "PUBLISHED", "USER", "FUNCTION", "TARGET", "STATES")
+    return columns(titles, rows, style, width, flexible=("FUNCTION", "TARGET")) if rows else ""
+
+
+def _listed(value: Any, name: str) -> list[Any]:
+    """The list in an answer such as {"jobs": [...], "next": ...}, or the list itself."""
+    found = value.get(name, []) if isinstance(value, dict) else value
+    return found if isinstance(found, list) else []
+
+
+def _stands(job: Mapping[str, Any]) -> str:
+    states = standing(job.get("counts") or {})
+    return states if job.get("done") is not None else f"open: {states}"
+
+
+def _active(value: Any, style: Style, width: int) -> str:
+    return "\n\n".join(_open_job(jid, job, style, width) for jid, job in value.items())
+
+
+def _open_job(jid: str, job: Mapping[str, Any], style: Style, width: int) -> str:
+    since = f"{_target(job)}, by {escape(str(job.get('user', '')))}, since {local_time(job.get('published'))}"
+    if schedule := job.get("schedule"):
+        since += f", schedule {escape(str(schedule))}"
+    call = cut(_call(job), max(20, width - len(jid) - len(GAP)))
+    lines = [f"{style.paint('bold', escape(jid))}{GAP}{call}", f"{GAP}{since}"]
+    for label in _LABELS:
+        names = job.get(label) or ()
+        if isinstance(names, dict):
+            names = [_running(name, run) for name, run in names.items()]
+        if names:
+            lines.append(f"{GAP}{label:<8}{GAP}{escape(_names(names))}")
+    return "\n".join(lines)
+
+
+def _running(name: str, run: Mapping[str, Any]) -> str:
+    known = [f"pid {run['pid']}" if run.get("pid") is not None else "", span(run.get("age"))]
+    return f"{name} ({', '.join(filter(None, known))})" if any(known) else name
+
+
+def _presence(value: Any, style: Style, width: int) -> str:
+    rows = [
+        [escape(minion), "up" if here.get("up") else "down", local_time(here.get("since")),
+         local_time(here.get("last_seen")), escape(str(here.get("version") or "")),
+         escape(str(here.get("address") or ""))]
+        for minion, here in value.items()
+    ]
+    titles = ("MINION", "STATE", "SINCE", "LAST SEEN", "VERSION", "ADDRESS")
+    return columns(titles, rows, style, width, states="STATE") if rows else ""
+
+
+def _keys(value: Any, style: Style, width: int) -> str:
+    rows = [
+        [escape(str(key.get("id", ""))), escape(str(key.get("state", ""))), escape(str(key.get("fingerprint", ""))),
+         local_time(key.get("filed"))]
+        for key in _listed(value, "keys")
+    ]
+    master = value.get("master") if isinstance(value, dict) else None
+    if master:
+        rows.insert(0, ["master", "", escape(str(master.get("fingerprint", ""))), ""])
+    return columns(("ID", "STATE", "FINGERPRINT", "FILED"), rows, style, width, states="STATE") if rows else ""
+
+
+def _value(value: Any, style: Style, width: int) -> str:
+    return "" if value is None else "\n".join(tree(value, width))
+
+
+_TABLES: dict[str, Callable[[Any, Style, int], str]] = {
+    "job": _job, "pairs": _pairs, "jobs": _jobs, "active": _active, "presence": _presence, "keys": _keys,
+    "value": _value,
+}

@@ -1,0 +1,95 @@
+"""`jr`: run a function on minions and show what comes back."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from common import clock
+from common.cli.arguments import Arguments, TargetCommand
+from common.cli.main import main as run_command
+from common.cli.options import duration, output_option, pairs, positive_duration, root_option
+from common.cli.printer import Printer
+from common.errors import Exit, UsageError
+from common.output import Format
+from config.paths import find
+from master.cli.follow import Follower, answer_seconds
+from runners.api import TargetType
+from runners.client import ControlMaster
+
+NAME = "jr"
+HELP = """Run FUNCTION on the minions that TARGET picks, and show what each returns.
+
+\b
+  jr '*' test.ping                        all minions; TARGET is a glob
+  jr -L web1,web2 cmd.run 'df -h /'       a list of minions; a shell line
+  jr -E 'web[0-9]+' cmd.exec ls -l /srv   a regular expression; no shell
+  jr '*' cmd.run 'make' cwd=/src env='{CC: gcc}'
+  jr --async '*' cmd.run 'sleep 100'      print the jid, do not wait
+  jr --wait 30 '*' cmd.run ./backup         wait 30 s at most; the job goes on
+  jr --timeout 5m '*' cmd.run ./backup      a time limit for the job itself
+  jr '*' test.ping -o json | jq .counts
+
+Options of jr may stand anywhere before FUNCTION. After it jr still takes its long options and -o; all else belongs to
+the function, as it was typed. After -- everything belongs to the function, and nothing is read as KEY=VALUE:
+
+\b
+  jr '*' cmd.exec -- kubectl get pods -o json
+
+Ctrl-C detaches: the job goes on, its jid is printed.
+
+\b
+Exit codes, the first that fits:
+  130  interrupted            124  --wait is over, some minion has not ended
+  1    failed, killed or timed out somewhere
+  6    undelivered, lost or refused somewhere
+  0    succeeded everywhere
+  2    wrong usage      3  nothing matched
+  4    not allowed      5  the master is not there
+"""
+
+
+@click.command(NAME, cls=TargetCommand, help=HELP)
+@click.argument("target")
+@click.argument("function")
+@click.option("-L", "as_list", is_flag=True, help="TARGET is a list of minion ids: a,b,c.")
+@click.option("-E", "as_regex", is_flag=True, help="TARGET is a regular expression for whole minion ids.")
+@click.option("--async", "detached", is_flag=True, help="Print the jid alone and do not wait.")
+@click.option("--wait", metavar="SECONDS", callback=duration, help="Wait no longer than this; the job goes on.")
+@click.option("--timeout", metavar="DURATION", callback=positive_duration,
+              help="End the job where it runs longer than this, such as 90, 30s, 5m.")
+@click.option("--expires", metavar="DURATION", callback=positive_duration,
+              help="Where the job has not started by then it never will.")
+@click.option("--grace", metavar="DURATION", callback=duration,
+              help="Time between TERM and KILL when the job is ended.")
+@click.option("--metadata", metavar="KEY=VALUE", multiple=True, callback=pairs,
+              help="A note on the job, to find it by; may be repeated.")
+@output_option
+@root_option
+def command(
+    target: str, function: str, arguments: Arguments, as_list: bool, as_regex: bool, detached: bool,
+    wait: float | None, timeout: float | None, expires: float | None, grace: float | None, metadata: dict[str, str],
+    fmt: Format, root: str | None,
+) -> Exit:
+    until = None if wait is None else clock.boottime() + wait
+    master = ControlMaster(find(root, os.environ).master_socket, answer_seconds=answer_seconds(wait))
+    stream = master.publish(
+        target, _target_type(as_list, as_regex), function, arguments.args, arguments.kwargs, typed=True,
+        timeout=timeout, start_within=expires, grace=grace, metadata=metadata, follow=not detached, until=until,
+    )
+    follower = Follower(master, Printer(NAME, fmt), root)
+    return follower.start(stream) if detached else follower.follow(stream, wait)
+
+
+def _target_type(as_list: bool, as_regex: bool) -> TargetType:
+    if as_list and as_regex:
+        raise UsageError("cannot read the target: -L and -E exclude each other")
+    if as_list:
+        return "list"
+    return "regex" if as_regex else "glob"
+
+
+def main() -> None:
+    """Entry point."""
+    run_command(command, NAME)

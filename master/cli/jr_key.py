@@ -1,0 +1,151 @@
+"""`jr-key`: who belongs to the fleet. Accept, reject and delete the keys of minions; make join strings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from common.cli.main import main as run_command
+from common.cli.options import output_option, positive_duration, root_option
+from common.cli.printer import Printer
+from common.errors import Exit, NotFoundError, UsageError
+from common.output import FORMATS, Format
+from common.text import local_time
+from config.paths import find
+from runners.client import ControlMaster
+
+NAME = "jr-key"
+HELP = """Decide which minions belong to the fleet.
+
+\b
+  jr-key list                       all keys and their states
+  jr-key finger web1                compare with what the minion shows, then
+  jr-key accept web1                let it in; web1 web2, or --all that wait
+  jr-key reject web1                cut it, now
+  jr-key delete web1                forget it
+  jr-key token --minion web1        a join string that accepts it at once:
+                                    jr-minion --join STRING
+
+Exit codes: 0 done, 2 wrong usage, 3 no such key, 4 not allowed, 5 no master.
+"""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _chosen(function: F) -> F:
+    """The ids that a command is for, or all."""
+    function = click.option("--all", "every", is_flag=True, help="All keys that this can be done to.")(function)
+    return click.argument("ids", nargs=-1, metavar="[ID]...")(function)
+
+
+def _inherited(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """The value given after the verb, else the one before it."""
+    if value is None and context.parent is not None and parameter.name is not None:
+        given: str | None = context.parent.params[parameter.name]
+        return given
+    return value
+
+
+def _common(function: F) -> F:
+    """`--root` and `-o`, which may also stand before the verb."""
+    output = click.option("-o", "--output", "fmt", type=click.Choice(FORMATS), callback=_inherited,
+                          help="How to print what comes back.")
+    root = click.option("--root", metavar="DIR", callback=_inherited, help="Where the installation lies.")
+    return root(output(function))
+
+
+@click.group(NAME, help=HELP, no_args_is_help=False)
+@output_option
+@root_option
+def command(fmt: Format, root: str | None) -> None:
+    """What is given here is read by the verbs."""
+
+
+@command.command("list")
+@_common
+def list_keys(fmt: Format, root: str | None) -> Exit:
+    """List all keys: pending, accepted, rejected."""
+    Printer(NAME, fmt).show("keys", _master(root).ask("keys"))
+    return Exit.OK
+
+
+@command.command()
+@_chosen
+@_common
+def accept(ids: tuple[str, ...], every: bool, fmt: Format, root: str | None) -> Exit:
+    """Let minions in: those named, or --all that wait."""
+    return _change("accept", ids, every, fmt, root)
+
+
+@command.command()
+@_chosen
+@_common
+def reject(ids: tuple[str, ...], every: bool, fmt: Format, root: str | None) -> Exit:
+    """Keep minions out; those that are connected are cut now."""
+    return _change("reject", ids, every, fmt, root)
+
+
+@command.command()
+@_chosen
+@click.option("--yes", is_flag=True, help="Really, when --all is given.")
+@_common
+def delete(ids: tuple[str, ...], every: bool, yes: bool, fmt: Format, root: str | None) -> Exit:
+    """Forget keys; what their minions still owe becomes lost."""
+    if every and not yes:
+        raise UsageError("cannot delete all keys: that cuts the whole fleet; say --all --yes if it is meant")
+    return _change("delete", ids, every, fmt, root)
+
+
+@command.command()
+@click.argument("minion", required=False, metavar="[ID]")
+@_common
+def finger(minion: str | None, fmt: Format, root: str | None) -> Exit:
+    """Show the fingerprints of the master and of all minions, or of one."""
+    answer = _master(root).ask("keys")
+    found: dict[str, str] = {key["id"]: key["fingerprint"] for key in answer["keys"] if minion in (None, key["id"])}
+    if minion is not None and not found:
+        raise NotFoundError(f"cannot show the fingerprint of {minion!r}: no minion of this name has sent its key")
+    own = {} if minion is not None else {"master": answer["master"]["fingerprint"]}
+    Printer(NAME, fmt).show("value", {**own, **found})
+    return Exit.OK
+
+
+@command.command()
+@click.option("--minion", metavar="ID", help="Good for this minion alone.")
+@click.option("--ttl", metavar="DURATION", default="1h", show_default=True, callback=positive_duration,
+              help="How long it may be used.")
+@click.option("--address", metavar="HOST", help="Where the minion reaches this master, when it cannot tell by itself.")
+@_common
+def token(minion: str | None, ttl: float, address: str | None, fmt: Format, root: str | None) -> Exit:
+    """Print a join string: it is good once, and lets one minion in without further ado."""
+    answer = _master(root).ask("token", minion=minion, ttl=ttl, address=address)
+    printer = Printer(NAME, fmt)
+    if fmt == "table":
+        printer.text(answer["join"])
+        printer.note(f"good once, until {local_time(answer['expires'])}; on the minion: jr-minion --join STRING")
+    else:
+        printer.show("value", answer)
+    return Exit.OK
+
+
+def _change(verb: str, ids: tuple[str, ...], every: bool, fmt: Format, root: str | None) -> Exit:
+    if bool(ids) == every:
+        raise UsageError(f"cannot {verb} keys: name minions, or say --all, and not both")
+    answer = _master(root).ask(f"keys.{verb}", ids=None if every else list(ids), all=every)
+    printer = Printer(NAME, fmt)
+    printer.show("value", answer["changed"] if fmt == "table" else answer)
+    if not answer["changed"]:
+        printer.note(f"there was nothing to {verb}")
+    return Exit.OK
+
+
+def _master(root: str | None) -> ControlMaster:
+    return ControlMaster(find(root, os.environ).master_socket)
+
+
+def main() -> None:
+    """Entry point."""
+    run_command(command, NAME)

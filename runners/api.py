@@ -1,0 +1,72 @@
+"""What runners see: the `Master` protocol they work through, and the `Report` the built-in ones answer with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
+
+from common.errors import Exit
+from common.output import Kind
+
+Item = dict[str, Any]
+"""A frame of the control socket: the event `job` with its head, the event `pair` with a minion, or an answer's end."""
+Seconds = float
+"""A length of time. In the signature of a built-in runner it means that text such as `30s` is understood."""
+Ids = list[str]
+"""Minion ids. In the signature of a built-in runner it means that text such as `m1,m2` is understood."""
+TargetType = Literal["glob", "list", "regex"]
+How = Literal["term", "kill", "signal"]
+
+
+class Report(NamedTuple):
+    """The answer of a built-in runner."""
+
+    kind: Kind
+    """How `value` is shown in a table."""
+    value: Any
+    exit: Exit = Exit.OK
+    note: str = ""
+    """A line for the operator, beside the data."""
+
+
+class Master(Protocol):
+    """A master, as its control socket offers it. Every method raises JrError: unknown jid, not allowed, unreachable.
+
+    Streams begin when they are read and end with a frame of the kind `end`. `until` is a boottime that bounds them,
+    after which they raise TimeoutError.
+    """
+
+    def publish(
+        self, target: str, target_type: TargetType, function: str, args: Sequence[Any], kwargs: Mapping[str, Any], *,
+        typed: bool = False, timeout: float | None = None, start_within: float | None = None,
+        grace: float | None = None, metadata: Mapping[str, str] | None = None, follow: bool = True,
+        until: float | None = None,
+    ) -> Iterator[Item]:
+        """Run a function on minions: the job, once it is durable, then each pair as it ends.
+
+        `typed` says that the arguments are text, to be converted by the function's type hints. `timeout` bounds each
+        payload, `start_within` the time to its start, `grace` the time between TERM and KILL: all in seconds.
+        """
+
+    def run(
+        self, function: str, args: Sequence[Any], kwargs: Mapping[str, Any], *, typed: bool = False,
+        timeout: float | None = None, follow: bool = True, until: float | None = None,
+    ) -> Iterator[Item]:
+        """Run a custom runner, as a job on the master: the stream that `publish` gives."""
+
+    def watch(self, jid: str, *, follow: bool, until: float | None = None) -> Iterator[Item]:
+        """A job that exists: the job, its pairs, and with `follow` each pair as it ends, until all have."""
+
+    def jobs(self, *, limit: int, cursor: str | None, filters: Mapping[str, Any]) -> dict[str, Any]:
+        """A page of jobs, newest first: {"jobs": [...], "next": cursor or None}."""
+
+    def active(self, minion: str | None) -> dict[str, Any]:
+        """What is open, by jid; of one minion when that is named."""
+
+    def stop(
+        self, jid: str, how: How, *, signal: int | None, grace: float | None, minions: Sequence[str] | None,
+    ) -> dict[str, Any]:
+        """Stop or signal a job: {"jid", "stop", "minions": {ID: what became of it}}."""
+
+    def presence(self) -> dict[str, Any]:
+        """Every minion of the fleet: {ID: {"up", "since", "last_seen", "version", "address"}}."""

@@ -1,0 +1,102 @@
+"""The document of one job, put together from a stream of the control socket, and the exit code its states stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from common.errors import Exit
+from common.states import OPEN, State
+
+_HEAD = ("jid", "function", "args", "kwargs", "target", "target_type", "user", "published")
+_OPTIONAL = ("schedule", "metadata")
+_FAILED = {State.FAILED, State.KILLED, State.TIMED_OUT}
+_INCOMPLETE = {State.UNDELIVERED, State.LOST, State.REFUSED}
+
+
+class Document:
+    """One job and what is known of it so far. Feed it the frames of `publish`, `run` or `watch`."""
+
+    def __init__(self) -> None:
+        self.pairs: dict[str, dict[str, Any]] = {}
+        self._head: dict[str, Any] = {}
+        self._end: dict[str, Any] = {}
+
+    @property
+    def jid(self) -> str:
+        """The job's name; empty until its first frame."""
+        return str(self._head.get("jid", ""))
+
+    @property
+    def minions(self) -> list[str]:
+        """The ids of all targets."""
+        return list(self._head.get("minions", ()))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many pairs are in which state; before the end of the stream, of those pairs that are known."""
+        if "counts" in self._end:
+            return dict(self._end["counts"])
+        counts: dict[str, int] = {}
+        for pair in self.pairs.values():
+            counts[pair["state"]] = counts.get(pair["state"], 0) + 1
+        return counts
+
+    def add(self, frame: Mapping[str, Any]) -> str | None:
+        """Take in a frame; the id of the minion when it tells of a pair."""
+        if frame.get("kind") == "end":
+            self._end = dict(frame)
+        elif frame.get("event") == "job":
+            self._head = dict(frame)
+        elif frame.get("event") == "pair":
+            minion = str(frame["minion"])
+            self.pairs[minion] = frame["pair"]
+            return minion
+        return None
+
+    def feed(self, frames: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+        """Take in a whole stream; the minions of its pairs as they come."""
+        for frame in frames:
+            if (minion := self.add(frame)) is not None:
+                yield minion
+
+    def as_dict(self) -> dict[str, Any]:
+        """The document that `-o json` and `jobs.lookup_jid` print."""
+        head = self._head
+        return {
+            **{name: head.get(name) for name in _HEAD},
+            "done": self._end.get("done"),
+            "minions": {minion: self.pairs[minion] for minion in sorted(self.pairs)},
+            "counts": self.counts,
+            **{name: head[name] for name in _OPTIONAL if head.get(name)},
+        }
+
+    def exit(self) -> Exit:
+        """What a command ends with that waited for this job."""
+        return exit_code([*self.counts, *(State.PLANNED for minion in self.minions if minion not in self.pairs)])
+
+
+def read(frames: Iterable[Mapping[str, Any]]) -> Document:
+    """The document of a stream that ends by itself."""
+    document = Document()
+    for frame in frames:
+        document.add(frame)
+    return document
+
+
+def is_open(pair: Mapping[str, Any]) -> bool:
+    """True while this pair may still change by the job's own course."""
+    return pair["state"] in OPEN
+
+
+def exit_code(states: Iterable[str]) -> Exit:
+    """The exit code for pairs in these states.
+
+    An open pair outweighs all, since the result is not known yet; then what failed, then what is incomplete.
+    """
+    seen = set(states)
+    if seen & OPEN:
+        return Exit.WAITED
+    if seen & _FAILED:
+        return Exit.FAILED
+    return Exit.INCOMPLETE if seen & _INCOMPLETE else Exit.OK

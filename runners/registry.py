@@ -1,0 +1,94 @@
+"""The built-in runners by name. Their modules are loaded when they are asked for, so that a command starts fast."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from common.durations import parse_duration
+from common.errors import NotFoundError, UsageError
+from runners.api import Master, Report
+
+Runner = Callable[..., Report]
+
+BUILT_IN = (
+    "jobs.active", "jobs.exit_success", "jobs.kill", "jobs.last_run", "jobs.list_job", "jobs.list_jobs",
+    "jobs.lookup_jid", "jobs.print_job", "jobs.signal", "jobs.term", "jobs.wait",
+    "manage.down", "manage.status", "manage.up",
+)
+"""Dispatch is by this table alone: a name that is not in it is never looked up in a module."""
+
+
+def find(name: str) -> Runner | None:
+    """The built-in runner of this name, or None."""
+    if name not in BUILT_IN:
+        return None
+    module, function = name.split(".")
+    runner: Runner = getattr(importlib.import_module(f"runners.{module}"), function)
+    return runner
+
+
+def load(name: str) -> Runner:
+    """The built-in runner of this name. Raises NotFoundError."""
+    runner = find(name)
+    if runner is None:
+        raise NotFoundError(f"cannot find a built-in runner {name!r}; jr-run --list shows them")
+    return runner
+
+
+def call(name: str, master: Master, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Report:
+    """Call a built-in runner; text is converted to what its signature asks for.
+
+    Raises NotFoundError for an unknown name, UsageError for arguments that do not fit, and what the runner raises.
+    """
+    runner = load(name)
+    try:
+        bound = inspect.signature(runner).bind(master, *args, **kwargs)
+    except TypeError as error:
+        raise UsageError(f"cannot run {name}: {error}; it is called as: {usage(name)}") from error
+    for parameter, value in bound.arguments.items():
+        hint = str(runner.__annotations__.get(parameter, ""))
+        if isinstance(value, str):
+            bound.arguments[parameter] = _converted(name, parameter, value, hint)
+    return runner(*bound.args, **bound.kwargs)
+
+
+def accepts(name: str, parameter: str) -> bool:
+    """True when the built-in runner has a parameter of this name."""
+    return parameter in inspect.signature(load(name)).parameters
+
+
+def usage(name: str) -> str:
+    """How a built-in runner is called: `jobs.kill JID [minions=] [wait=]`."""
+    words = [name]
+    for parameter in list(inspect.signature(load(name)).parameters.values())[1:]:
+        if parameter.kind is parameter.VAR_KEYWORD:
+            words.append(f"[{parameter.name}...]")
+        else:
+            words.append(parameter.name.upper() if parameter.default is parameter.empty else f"[{parameter.name}=]")
+    return " ".join(words)
+
+
+def summary(name: str) -> str:
+    """What a built-in runner does, in one line."""
+    return (inspect.getdoc(load(name)) or "").split("\n", 1)[0]
+
+
+def documentation(name: str) -> str:
+    """All that a built-in runner says of itself."""
+    return f"{usage(name)}\n\n{inspect.getdoc(load(name)) or ''}"
+
+
+def _converted(name: str, parameter: str, text: str, hint: str) -> Any:
+    """The value that `text` stands for, by the annotation of its parameter. Raises UsageError."""
+    try:
+        if hint.startswith("Seconds"):
+            return parse_duration(text)
+        if hint.startswith("Ids"):
+            return [minion.strip() for minion in text.split(",") if minion.strip()]
+        return int(text) if hint.startswith("int") else text
+    except ValueError as error:
+        wanted = "a whole number" if hint.startswith("int") else str(error)
+        raise UsageError(f"cannot run {name}: {parameter}={text} is wrong, it takes {wanted}") from error

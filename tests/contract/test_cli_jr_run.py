@@ -1,0 +1,383 @@
+"""`jr-run` against a real control server whose answers are written down here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.errors import NotFoundError
+from master.cli.jr_run import command
+from runners import registry
+from runners.client import ControlMaster
+from tests.lib.commands import Ended, run
+from tests.lib.control import Script, serving
+
+JID = "20260102030405123456"
+HEAD = {
+    "event": "job", "jid": JID, "function": "cmd.run", "args": ["sleep 9"], "kwargs": {}, "target": "*",
+    "target_type": "glob", "user": "root", "published": 5.0, "minions": ["m1", "m2"], "schedule": None, "metadata": {},
+}
+ROW = {"jid": JID, "function": "cmd.run", "args": ["sleep 9"], "kwargs": {}, "target": "*", "target_type": "glob",
+       "user": "root", "published": 5.0, "done": 9.0, "counts": {"succeeded": 2}}
+
+
+def pair(minion: str, state: str = "succeeded") -> dict[str, Any]:
+    evidence = {"by": "root", "asked": 6.0, "signalled": 2} if state == "killed" else None
+    return {"event": "pair", "minion": minion, "pair": {
+        "state": state, "retcode": None, "return": "", "stdout": "", "stderr": "", "started": 5.1, "ended": 5.2,
+        "duration": 0.1, "pid": 7, "evidence": evidence,
+    }}
+
+
+def end(**counts: int) -> dict[str, Any]:
+    return {"done": None if "running" in counts else 9.0, "counts": counts}
+
+
+WELL = [HEAD, pair("m2"), pair("m1"), end(succeeded=2)]
+HALF = [HEAD, pair("m1", "running"), pair("m2"), end(running=1, succeeded=1)]
+
+
+@pytest.fixture
+def socket(tmp_path: Path) -> Path:
+    return tmp_path / "run" / "jr" / "master.sock"
+
+
+class JrRun:
+    """Runs `jr-run` on the root of one test."""
+
+    def __init__(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.root = root
+        self._capsys = capsys
+
+    def __call__(self, *words: str) -> Ended:
+        return run(self._capsys, command, "--root", str(self.root), *words)
+
+    def json(self, *words: str) -> Any:
+        ended = self(*words, "-o", "json")
+        assert ended.code == 0, ended.err
+        return json.loads(ended.out)
+
+
+@pytest.fixture
+def jr_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> JrRun:
+    return JrRun(tmp_path, capsys)
+
+
+# what there is
+
+
+@pytest.mark.parametrize("words", [[], ["--list"]])
+def test_the_list_of_runners(jr_run: JrRun, words: list[str]) -> None:
+    ended = jr_run(*words)
+    assert (ended.code, ended.err) == (0, "")
+    assert [line.split()[0] for line in ended.out.splitlines()] == list(registry.BUILT_IN)
+    assert all(len(line.split(maxsplit=1)[1]) > 20 for line in ended.out.splitlines())
+
+
+def test_the_list_for_programs(jr_run: JrRun) -> None:
+    assert list(jr_run.json("--list")) == list(registry.BUILT_IN)
+
+
+@pytest.mark.parametrize("name", registry.BUILT_IN)
+def test_every_runner_is_explained_by_example(jr_run: JrRun, name: str) -> None:
+    ended = jr_run("-d", name)
+    assert ended.code == 0
+    assert ended.out.startswith(name)
+    assert f"jr-run {name}" in ended.out.replace("jr-run --wait 60 ", "jr-run ")
+
+
+def test_there_is_nothing_to_explain(jr_run: JrRun) -> None:
+    assert jr_run("-d").code == 2
+    assert jr_run("-d", "jobs.nope").code == 3
+
+
+def test_help(jr_run: JrRun) -> None:
+    assert "jr-run jobs.kill" in jr_run("--help").out
+
+
+# looking
+
+
+def test_lookup_jid_is_the_document_of_the_first_invocation(jr_run: JrRun, socket: Path) -> None:  # S09
+    script = Script(watch=WELL)
+    with serving(socket, script):
+        document = jr_run.json("jobs.lookup_jid", JID)
+        assert script.last() == {"verb": "watch", "jid": JID, "follow": False}
+        assert document["minions"]["m1"] == pair("m1")["pair"]
+        assert (document["jid"], document["done"], document["counts"]) == (JID, 9.0, {"succeeded": 2})
+        assert jr_run.json("jobs.list_job", JID) == document
+        assert jr_run.json("jobs.print_job", JID) == {JID: document}
+
+
+def test_lookup_of_a_failed_job_is_a_success(jr_run: JrRun, socket: Path) -> None:
+    with serving(socket, Script(watch=[HEAD, pair("m1", "failed"), pair("m2"), end(failed=1, succeeded=1)])):
+        assert jr_run("jobs.lookup_jid", JID).code == 0
+
+
+def test_an_unknown_jid(jr_run: JrRun, socket: Path) -> None:  # S09
+    error = NotFoundError(f"cannot find the job {JID}: it is unknown")
+    with serving(socket, Script(watch=[error], stop=[error])):
+        for runner in ("lookup_jid", "list_job", "print_job", "exit_success", "wait", "kill", "term"):
+            assert jr_run(f"jobs.{runner}", JID) == Ended(3, "", f"jr-run: {error}\n")
+
+
+def test_a_killed_job_says_by_whom(jr_run: JrRun, socket: Path) -> None:  # S06
+    with serving(socket, Script(watch=[HEAD, pair("m1", "killed"), pair("m2"), end(killed=1, succeeded=1)])):
+        evidence = jr_run.json("jobs.lookup_jid", JID)["minions"]["m1"]["evidence"]
+        assert "root" in jr_run("jobs.lookup_jid", JID).out
+    assert evidence["by"] == "root"
+
+
+def test_active(jr_run: JrRun, socket: Path) -> None:  # S08
+    running = {"m1": {"pid": 7, "age": 3.5}}
+    jobs = {JID: {**ROW, "running": running, "queued": [], "waiting": ["m3"], "returned": ["m2"]}}
+    script = Script(active=[{"jobs": jobs}])
+    with serving(socket, script):
+        assert jr_run.json("jobs.active") == jobs
+        assert script.last() == {"verb": "active", "minion": None}
+        assert jr_run.json("jobs.active", "minion=m1") == jobs
+        assert script.last()["minion"] == "m1"
+        assert JID in jr_run("jobs.active").out
+
+
+def test_list_jobs(jr_run: JrRun, socket: Path) -> None:  # S10
+    script = Script(jobs=[{"jobs": [ROW], "next": JID}])
+    with serving(socket, script):
+        assert jr_run.json("jobs.list_jobs") == {"jobs": [ROW], "next": JID}
+        assert script.last() == {"verb": "jobs", "limit": 50, "cursor": None, "filter": {}}
+        ended = jr_run("jobs.list_jobs", "limit=3", f"cursor={JID}", "function=cmd.*", "minion=m1", "state=failed",
+                       "metadata.ticket=7", "until=1700000000")
+    assert script.last() == {"verb": "jobs", "limit": 3, "cursor": JID, "filter": {
+        "function": "cmd.*", "minion": "m1", "state": "failed", "metadata": {"ticket": "7"}, "until": 1_700_000_000.0}}
+    assert JID in ended.out
+    assert f"cursor={JID}" in ended.err
+
+
+def test_the_last_page_says_nothing_more(jr_run: JrRun, socket: Path) -> None:
+    with serving(socket, Script(jobs=[{"jobs": [ROW], "next": None}])):
+        assert jr_run("jobs.list_jobs").err == ""
+
+
+def test_last_run(jr_run: JrRun, socket: Path) -> None:
+    script = Script(jobs=[{"jobs": [ROW], "next": None}], watch=WELL)
+    with serving(socket, script):
+        assert jr_run.json("jobs.last_run", "function=cmd.*")["jid"] == JID
+        assert script.requests[0]["filter"] == {"function": "cmd.*"}
+        assert script.requests[0]["limit"] == 1
+        script.answers["jobs"] = [{"jobs": [], "next": None}]
+        assert jr_run("jobs.last_run", "function=nope").code == 3
+
+
+@pytest.mark.parametrize(("states", "code"), [
+    (["succeeded", "succeeded"], 0), (["failed", "succeeded"], 1), (["lost", "succeeded"], 6),
+    (["running", "failed"], 124),
+])
+def test_exit_success_reads_states(jr_run: JrRun, socket: Path, states: list[str], code: int) -> None:  # S10
+    counts = {state: states.count(state) for state in states}
+    with serving(socket, Script(watch=[HEAD, pair("m1", states[0]), pair("m2", states[1]), end(**counts)])):
+        ended = jr_run("jobs.exit_success", JID, "-o", "json")
+    assert json.loads(ended.out) == {"m1": states[0] == "succeeded", "m2": states[1] == "succeeded"}
+    assert ended.code == code
+
+
+# minions
+
+
+MINIONS = {
+    "m2": {"up": False, "since": None, "last_seen": 4.0, "version": "0.1.0", "address": None},
+    "m1": {"up": True, "since": 3.0, "last_seen": 5.0, "version": "0.1.0", "address": "192.0.2.1"},
+}
+
+
+def test_presence(jr_run: JrRun, socket: Path) -> None:  # S22
+    with serving(socket, Script(presence=[{"minions": MINIONS}])):
+        assert jr_run.json("manage.up") == ["m1"]
+        assert jr_run.json("manage.down") == ["m2"]
+        assert jr_run.json("manage.status") == MINIONS
+        assert "m2" in jr_run("manage.status").out
+        assert "m1" in jr_run("manage.up").out
+
+
+# waiting
+
+
+@pytest.mark.parametrize(("states", "code"), [(["succeeded", "succeeded"], 0), (["failed", "lost"], 1)])
+def test_wait(jr_run: JrRun, socket: Path, states: list[str], code: int) -> None:  # B01
+    counts = {state: states.count(state) for state in states}
+    script = Script(watch=[HEAD, pair("m1", states[0]), pair("m2", states[1]), end(**counts)])
+    with serving(socket, script):
+        ended = jr_run("jobs.wait", JID, "-o", "json")
+    assert ended.code == code
+    assert script.last() == {"verb": "watch", "jid": JID, "follow": True}
+    assert json.loads(ended.out)["counts"] == counts
+
+
+@pytest.mark.parametrize("words", [["--wait", "0.05", "jobs.wait", JID], ["jobs.wait", JID, "wait=50ms"]])
+def test_the_wait_is_over(jr_run: JrRun, socket: Path, words: list[str]) -> None:
+    with serving(socket, Script(watch=[HEAD, pair("m2"), "wait", {}], look=HALF)):
+        ended = jr_run(*words, "-o", "json")
+    assert ended.code == 124
+    assert json.loads(ended.out)["minions"]["m1"]["state"] == "running"
+    assert f"{JID} goes on" in ended.err
+
+
+# stopping
+
+
+@pytest.mark.parametrize(("words", "request_fields"), [
+    (["jobs.kill", JID], {"how": "kill", "signal": None, "grace": None, "minions": None}),
+    (["jobs.kill", JID, "minions=m1, m2"], {"how": "kill", "signal": None, "grace": None, "minions": ["m1", "m2"]}),
+    (["jobs.term", JID], {"how": "term", "signal": None, "grace": None, "minions": None}),
+    (["jobs.term", JID, "grace=1m"], {"how": "term", "signal": None, "grace": 60.0, "minions": None}),
+])
+def test_what_a_stop_asks_for(jr_run: JrRun, socket: Path, words: list[str], request_fields: dict[str, Any]) -> None:
+    script = Script(stop=[{"stop": "s", "jid": JID, "minions": {"m1": "sent", "m2": "terminal:succeeded"}}],
+                    watch=[HEAD, pair("m2"), pair("m1", "killed"), "wait", {}])
+    with serving(socket, script):
+        ended = jr_run(*words, "-o", "json")
+    assert script.requests[0] == {"v": 1, "verb": "stop", "jid": JID, **request_fields}
+    assert ended.code == 0
+    # Only what was open is shown, with who asked for it; the rest of the job is not waited for.
+    assert list(json.loads(ended.out)) == ["m1"]
+    assert json.loads(ended.out)["m1"]["evidence"]["by"] == "root"
+
+
+@pytest.mark.parametrize(("states", "code"), [
+    (["killed", "killed"], 0), (["killed", "succeeded"], 1), (["succeeded", "succeeded"], 1), (["killed", "failed"], 1),
+    (["lost", "killed"], 6),
+])
+def test_exit_code_of_a_stop(jr_run: JrRun, socket: Path, states: list[str], code: int) -> None:
+    script = Script(stop=[{"stop": "s", "jid": JID, "minions": {"m1": "sent", "m2": "kept"}}],
+                    watch=[HEAD, pair("m1", states[0]), pair("m2", states[1]), end(killed=2)])
+    with serving(socket, script):
+        assert jr_run("jobs.kill", JID).code == code
+
+
+def test_a_stop_that_takes_too_long(jr_run: JrRun, socket: Path) -> None:
+    script = Script(stop=[{"stop": "s", "jid": JID, "minions": {"m1": "kept", "m2": "sent"}}],
+                    watch=[HEAD, pair("m2", "killed"), "wait", {}],
+                    look=[HEAD, pair("m1", "running"), pair("m2", "killed"), end(running=1, killed=1)])
+    with serving(socket, script):
+        ended = jr_run("--wait", "0.05", "jobs.kill", JID, "-o", "json")
+    assert ended.code == 124
+    shown = json.loads(ended.out)
+    assert (shown["m1"]["state"], shown["m2"]["state"]) == ("running", "killed")
+    assert "not yet over on m1: the stop stands" in ended.err
+
+
+def test_stopping_what_is_over(jr_run: JrRun, socket: Path) -> None:  # S03
+    script = Script(stop=[{"stop": "s", "jid": JID, "minions": {"m1": "terminal:succeeded", "m2": "terminal:lost"}}],
+                    watch=WELL)
+    with serving(socket, script):
+        ended = jr_run("jobs.kill", JID, "-o", "json")
+    assert ended.code == 0
+    assert "was over already" in ended.err
+    assert list(json.loads(ended.out)) == ["m1", "m2"]
+
+
+@pytest.mark.parametrize(("name", "number"), [("HUP", 1), ("sigusr1", 10), ("15", 15), ("40", 40), (" term ", 15)])
+def test_signals(jr_run: JrRun, socket: Path, name: str, number: int) -> None:
+    script = Script(stop=[{"stop": "s", "jid": JID, "minions": {"m1": "signalled"}}])
+    with serving(socket, script):
+        document = jr_run.json("jobs.signal", JID, name)
+    assert (script.last()["how"], script.last()["signal"]) == ("signal", number)
+    assert document == {"jid": JID, "stop": "s", "minions": {"m1": "signalled"}}
+
+
+@pytest.mark.parametrize("name", ["", "NOPE", "0", "65", "-9", "SIGSIGHUP", "²"])
+def test_unknown_signals(jr_run: JrRun, name: str) -> None:
+    ended = jr_run("jobs.signal", JID, "--", name)
+    assert (ended.code, "it is unknown" in ended.err) == (2, True)
+
+
+@pytest.mark.parametrize(("outcomes", "code", "note"), [
+    ({"m1": "failed: not permitted", "m2": "signalled"}, 1, False), ({"m1": "terminal:lost", "m2": "ended"}, 0, True),
+    ({"m1": "ended", "m2": "sent"}, 0, False),
+])
+def test_what_became_of_a_signal(jr_run: JrRun, socket: Path, outcomes: dict[str, str], code: int, note: bool) -> None:
+    with serving(socket, Script(stop=[{"stop": "s", "jid": JID, "minions": outcomes}])):
+        ended = jr_run("jobs.signal", JID, "HUP")
+    assert (ended.code, "was over already" in ended.err) == (code, note)
+
+
+# custom runners
+
+
+RUNNER = [{**HEAD, "function": "deploy.all", "target": "master", "target_type": "runner", "minions": ["master"]},
+          pair("master"), end(succeeded=1)]
+
+
+def test_a_custom_runner_is_a_job(jr_run: JrRun, socket: Path) -> None:  # S21
+    script = Script(run=RUNNER)
+    with serving(socket, script):
+        document = jr_run.json("--timeout", "1m", "deploy.all", "web", "dry=true")
+    assert script.last() == {"verb": "run", "function": "deploy.all", "args": ["web"], "kwargs": {"dry": "true"},
+                             "typed": True, "timeout": 60.0, "follow": True}
+    assert list(document["minions"]) == ["master"]
+
+
+def test_a_custom_runner_that_is_left_alone(jr_run: JrRun, socket: Path) -> None:
+    script = Script(run=[RUNNER[0], {"done": None, "counts": {}}])
+    with serving(socket, script):
+        assert jr_run("--async", "deploy.all") == Ended(0, f"{JID}\n", "")
+
+
+def test_a_custom_runner_that_takes_long(jr_run: JrRun, socket: Path) -> None:
+    look = [RUNNER[0], pair("master", "running"), end(running=1)]
+    with serving(socket, Script(run=[RUNNER[0], "wait", {}], watch=look)):
+        assert jr_run("--wait", "0.05", "deploy.all").code == 124
+
+
+def test_a_runner_that_does_not_exist(jr_run: JrRun, socket: Path) -> None:
+    error = NotFoundError("cannot run jobs.activ: no such runner; did you mean jobs.active?")
+    with serving(socket, Script(run=[error])):
+        assert jr_run("jobs.activ") == Ended(3, "", f"jr-run: {error}\n")
+
+
+# bad usage
+
+
+@pytest.mark.parametrize(("words", "reason"), [
+    (["jobs.lookup_jid"], "missing a required argument: 'jid'; it is called as: jobs.lookup_jid JID"),
+    (["jobs.lookup_jid", JID, "x"], "too many positional arguments"),
+    (["jobs.lookup_jid", JID, "x=1"], "unexpected keyword argument 'x'"),
+    (["jobs.active", "master=m1"], "multiple values for argument 'master'"),
+    (["jobs.list_jobs", "limit=x"], "limit=x is wrong, it takes a whole number"),
+    (["jobs.list_jobs", "limit=0"], "limit must be 1 or more"),
+    (["jobs.list_jobs", "nope=1"], "cannot filter jobs by 'nope'"),
+    (["jobs.list_jobs", "since=whenever"], "cannot read since=whenever"),
+    (["jobs.term", JID, "grace=x"], "grace=x is wrong, it takes a length of time"),
+    (["--wait", "3", "jobs.lookup_jid", JID], "it takes no --wait"),
+    (["--timeout", "3", "jobs.active"], "it takes no --timeout"),
+    (["--async", "jobs.active"], "it takes no --async"),
+    (["--nope", "jobs.active"], "--nope"),
+])
+def test_bad_usage_is_one_line(jr_run: JrRun, words: list[str], reason: str) -> None:
+    ended = jr_run(*words)
+    assert (ended.code, ended.out) == (2, "")
+    assert reason in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_no_master(jr_run: JrRun) -> None:
+    ended = jr_run("jobs.active")
+    assert (ended.code, "no such socket; start it with jr-master" in ended.err) == (5, True)
+
+
+# from Python
+
+
+def test_runners_are_called_with_values_as_well(socket: Path) -> None:
+    script = Script(stop=[{"stop": "s", "jid": JID, "minions": {"m1": "sent"}}],
+                    watch=[HEAD, pair("m1", "killed"), end(killed=1)])
+    with serving(socket, script):
+        report = registry.call("jobs.term", ControlMaster(socket), [JID], {"minions": ["m1"], "grace": 2.5})
+    assert (script.requests[0]["minions"], script.requests[0]["grace"], report.exit) == (["m1"], 2.5, 0)
+
+
+def test_names_that_are_no_runner_are_never_looked_up() -> None:
+    for name in ("jobs._stop", "jobs.clock", "registry.find", "jobs", "jobs.active.x", "os.system", ""):
+        assert registry.find(name) is None
