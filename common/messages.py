@@ -16,6 +16,8 @@ from common.states import State
 Name = Annotated[str, Meta(max_length=200)]
 Text = Annotated[str, Meta(max_length=4000)]
 Identity = Annotated[str, Meta(max_length=64)]
+Finite = Annotated[float, Meta(ge=-1e12, le=1e12)]
+"""A number of seconds; neither endless nor no number at all, which no store can order."""
 
 HELD_PAGE = 2000
 """Pairs in one `Held` page: about 100 KiB, far below the size of a frame."""
@@ -136,7 +138,7 @@ class Accepted(Message, frozen=True, kw_only=True):
 
     jid: Jid
     job: JobFields | None = None
-    at: float
+    at: Finite
     queued: bool = False
 
 
@@ -152,7 +154,7 @@ class Started(Message, frozen=True, kw_only=True):
 
     jid: Jid
     pid: int
-    at: float
+    at: Finite
 
 
 class Return(Message, frozen=True, kw_only=True):
@@ -168,10 +170,10 @@ class Return(Message, frozen=True, kw_only=True):
     stdout: Annotated[bytes, Meta(max_length=262_144)] = b""
     stderr: Annotated[bytes, Meta(max_length=262_144)] = b""
     truncated: bool = False
-    accepted: float | None = None
-    started: float | None = None
-    ended: float
-    duration: float | None = None
+    accepted: Finite | None = None
+    started: Finite | None = None
+    ended: Finite
+    duration: Finite | None = None
     """Seconds by the monotonic clock."""
     pid: int | None = None
     usage: Usage | None = None

@@ -179,11 +179,10 @@ def _running(name: str, run: Mapping[str, Any]) -> str:
 def _presence(value: Any, style: Style, width: int) -> str:
     rows = [
         [escape(minion), "up" if here.get("up") else "down", local_time(here.get("since")),
-         local_time(here.get("last_seen")), escape(str(here.get("version") or "")),
-         escape(str(here.get("address") or ""))]
+         local_time(here.get("last_seen")), escape(str(here.get("version") or ""))]
         for minion, here in value.items()
     ]
-    titles = ("MINION", "STATE", "SINCE", "LAST SEEN", "VERSION", "ADDRESS")
+    titles = ("MINION", "STATE", "SINCE", "LAST SEEN", "VERSION")
     return columns(titles, rows, style, width, states="STATE") if rows else ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -79,6 +80,8 @@ class MasterDaemon:
         self._stop.set()
 
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # one descriptor for each minion
         state = private_folder(self._paths.master_state)
         lock = FolderLock(state)
         stack.callback(lock.release)

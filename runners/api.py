@@ -69,4 +69,4 @@ class Master(Protocol):
         """Stop or signal a job: {"jid", "stop", "minions": {ID: what became of it}}."""
 
     def presence(self) -> dict[str, Any]:
-        """Every minion of the fleet: {ID: {"up", "since", "last_seen", "version", "address"}}."""
+        """Every minion of the fleet: {ID: {"up", "since", "last_seen", "version"}}."""

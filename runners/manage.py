@@ -24,7 +24,7 @@ def down(master: Master) -> Report:
 
 
 def status(master: Master) -> Report:
-    """Show every minion: whether it is up, since when, its version and address.
+    """Show every minion: whether it is up, since when, and its version.
 
     jr-run manage.status
     """

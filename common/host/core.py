@@ -10,7 +10,7 @@ import base64
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from msgspec import Raw, Struct, structs
+from msgspec import Struct, structs
 
 from common.errors import JrError
 from common.host import effects as do
@@ -31,7 +31,7 @@ from common.messages import (
     Stop,
     Stopped,
 )
-from common.proc.record import JobRecord, StopRequest
+from common.proc.record import JobRecord, StopRequest, fields_of
 from common.states import TERMINAL, State
 from common.timers import Timers
 
@@ -40,7 +40,11 @@ CLAIM_KEPT = 3600.0
 HELD_LIMIT = 10_000
 """Jobs that a host holds at once; more are refused, so that a flood ends in clear answers and not in a full disk."""
 START_TRIES = 3
-"""How often a supervisor that ended before it started anything is tried again."""
+"""How often a supervisor is started for a job before it counts as one that cannot be started."""
+STOPS_LIMIT = 100
+"""Stop requests that one job takes: its supervisor reads them all each time."""
+ENDS_KEPT = 10
+"""How many of them are kept for requests to end it, so that no number of signals uses up its kill."""
 
 
 class Now(Struct, frozen=True):
@@ -89,7 +93,8 @@ class Job(Struct):
     """It began here, so the master may never have heard of it."""
     starting: bool = False
     tries: int = 0
-    stops: set[str] = set()
+    stops: dict[str, Stopped | None] = {}
+    """The stop requests that were taken, with the answer of the supervisor once it gave one."""
 
 
 class Host:
@@ -104,6 +109,7 @@ class Host:
         self._calls: set[Jid] = set()
         self._outbox = Outbox()
         self._timers: Timers[Jid] = Timers()
+        self._expiry: Timers[Jid] = Timers()
 
     # what is held
 
@@ -127,7 +133,7 @@ class Host:
 
     def next(self) -> float | None:
         """When `tick` has something to do, in boot time; None when it never will."""
-        times = [at for at in (self._timers.next(), self._outbox.next()) if at is not None]
+        times = [at for at in (self._timers.next(), self._expiry.next(), self._outbox.next()) if at is not None]
         return min(times) if times else None
 
     # start of the daemon
@@ -164,6 +170,9 @@ class Host:
             return self._answer(jid, now)
         if jid in self._calls:
             return []
+        if jid in self._outbox:
+            self._outbox.again(jid)
+            return self._pump(now)
         if jid in self._claims:
             return [do.Send(Refused(jid=jid, reason="seen before, and no longer held"))]
         deadline = now.boot + message.start_by - master_now
@@ -203,7 +212,7 @@ class Host:
         elif outcome == "unknown":
             outcome = "failed"
         if outcome == "signalled":
-            return effects  # the supervisor says how it went, see stop_result
+            return effects or self._said_of(message)  # the supervisor says how it went, see stop_result
         reason = _WHY.get((message.how == "signal", outcome), "")
         return [*effects, do.Send(Stopped(stop=message.stop, jid=message.jid, outcome=outcome, reason=reason))]
 
@@ -213,8 +222,10 @@ class Host:
         The outcome is one of Stopped's, or `unknown`; `signalled` means that the supervisor will say how it went.
         """
         job = self._jobs.get(jid)
+        if jid in self._calls:
+            return "failed", []
         if job is None:
-            return ("ended" if jid in self._claims else "unknown"), []
+            return ("ended" if jid in self._claims or jid in self._outbox else "unknown"), []
         if job.state in TERMINAL:
             return "ended", self._answer(jid, now)
         if job.record.inline or (request.how == "signal" and not job.starting):
@@ -226,7 +237,9 @@ class Host:
         outcome = "signalled" if request.how == "signal" else "stopping"
         if request.stop in job.stops:
             return outcome, []
-        job.stops.add(request.stop)
+        if len(job.stops) >= STOPS_LIMIT - (ENDS_KEPT if request.how == "signal" else 0):
+            return "failed", []
+        job.stops[request.stop] = None
         return outcome, [do.SaveStop(jid, request), do.Wake(jid)]
 
     # words of the executor
@@ -274,6 +287,9 @@ class Host:
 
     def stop_result(self, answer: Stopped) -> list[do.Effect]:
         """The supervisor says what became of a signal."""
+        job = self._jobs.get(answer.jid)
+        if job is not None and answer.stop in job.stops:
+            job.stops[answer.stop] = answer
         return [do.Send(answer)]
 
     # the connection and time
@@ -284,6 +300,10 @@ class Host:
         for record in [job.record for job in self._jobs.values()
                        if not job.starting and job.state is State.ACCEPTED and not job.record.inline]:
             effects += self._after_reboot(record, now, master_now)
+        for jid, job in self._jobs.items():
+            if job.state not in TERMINAL and (job.local or job.state is State.RUNNING):
+                # These words are not acknowledged: the master may have been away when they were said.
+                effects += self._answer(jid, now)
         held = [HeldJob(jid, job.state) for jid, job in self._jobs.items()]
         pages = [held[at:at + HELD_PAGE] for at in range(0, len(held), HELD_PAGE)] or [[]]
         effects += [do.Send(Held(jobs=page, last=page is pages[-1])) for page in pages]
@@ -303,6 +323,10 @@ class Host:
             else:
                 del self._claims[jid]
                 effects.append(do.DropClaim(jid))
+        for jid in self._expiry.due(now.boot):
+            if jid in self._queue:
+                self._queue.remove(jid)
+                effects += self._queue_or_start(jid, now)
         return effects + self._pump(now)
 
     # inside
@@ -326,7 +350,7 @@ class Host:
         if self._full():
             job.state = State.QUEUED
             job.record = structs.replace(record, state=State.QUEUED)
-            self._queue.append(jid)
+            self._wait(jid, deadline)
             return [*effects, do.SaveRecord(job.record), do.Send(structs.replace(accepted, queued=True))]
         job.starting = True
         return [*effects, do.SaveRecord(record), do.Send(accepted), do.Start(jid)]
@@ -366,10 +390,14 @@ class Host:
             return self._finish(job.record, State.LOST, now, reason="its time to start passed before it could start")
         if self._full():
             job.state = State.QUEUED
-            self._queue.append(jid)
+            self._wait(jid, job.record.deadline)
             return []
         job.state, job.starting = State.ACCEPTED, True
         return [do.Start(jid)]
+
+    def _wait(self, jid: Jid, deadline: float) -> None:
+        self._queue.append(jid)
+        self._expiry.set(jid, deadline)
 
     def _start_waiting(self, now: Now) -> list[do.Effect]:
         effects: list[do.Effect] = []
@@ -396,6 +424,11 @@ class Host:
         self._outbox.add(record.jid)
         return [do.Spool(message), *self._pump(now), *self._start_waiting(now)]
 
+    def _said_of(self, message: Stop) -> list[do.Effect]:
+        """What the supervisor answered to a signal that is asked for once more; nothing while it has not."""
+        answer = self._jobs[message.jid].stops.get(message.stop)
+        return [] if answer is None else [do.Send(answer)]
+
     def _pump(self, now: Now) -> list[do.Effect]:
         return [do.SendSpooled(jid) if message is None else do.Send(message)
                 for jid, message in self._outbox.pump(now.boot)]
@@ -406,16 +439,9 @@ class Host:
 
 
 _WHY = {
-    (True, "failed"): "it has not started, runs inside the agent, or is not known here",
-    (False, "failed"): "it runs inside the agent and cannot be stopped",
+    (True, "failed"): "it has not started, runs inside the agent, has too many requests, or is not known here",
+    (False, "failed"): "it runs inside the agent, or has too many requests, and cannot be stopped",
 }
-
-
-def fields_of(record: JobRecord) -> JobFields:
-    """The job's own fields, as they came."""
-    return JobFields(function=record.function, args=Raw(base64.b64decode(record.args_packed)),
-                     kwargs=Raw(base64.b64decode(record.kwargs_packed)), user=record.user, schedule=record.schedule,
-                     timeout=record.timeout, grace=record.grace, typed=record.typed)
 
 
 def _is_local(record: JobRecord) -> bool:

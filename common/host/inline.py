@@ -12,9 +12,8 @@ from msgspec import Raw
 from common import clock
 from common.codec import pack
 from common.functions import Agent, Failed, Job, invoke
-from common.host.core import fields_of
 from common.messages import Evidence, Return
-from common.proc.record import JobRecord
+from common.proc.record import JobRecord, fields_of
 from common.states import State
 
 LONGEST = 120.0

@@ -25,6 +25,9 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._waiting) + len(self._on_way)
 
+    def __contains__(self, jid: Jid) -> bool:
+        return jid in self._waiting or jid in self._on_way
+
     def add(self, jid: Jid, message: Return | None = None) -> None:
         """Something to send: the return that lies in the spool, or one that only memory has."""
         self._waiting[jid] = None
@@ -40,7 +43,7 @@ class Outbox:
 
     def acked(self, jid: Jid) -> bool:
         """The master has it; False when it was not here."""
-        known = jid in self._on_way or jid in self._waiting
+        known = jid in self
         self._waiting.pop(jid, None)
         self._messages.pop(jid, None)
         self._on_way.discard(jid)

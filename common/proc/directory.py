@@ -115,12 +115,16 @@ class JobFolders:
     # stop requests
 
     def append_stop(self, jid: Jid, request: StopRequest) -> bool:
-        """Make a request durable; False when it was there already. Raises OSError, and JrError past a hundred."""
+        """Make a request durable; False when it was there already. Raises OSError.
+
+        Past a hundred the oldest goes, but never the first that ends the job: that one is its evidence.
+        """
         stops = self.read_stops(jid)
         if any(known.stop == request.stop for known in stops):
             return False
         if len(stops) >= STOPS_PER_JOB:
-            raise JrError(f"cannot stop {jid}: it has {STOPS_PER_JOB} stop requests already")
+            first = next((known for known in stops if known.how != "signal"), None)
+            stops.remove(next(known for known in stops if known is not first))
         write_durable(self.layout.stops_of(jid), encode_stops([*stops, request]))
         return True
 
@@ -140,11 +144,18 @@ class JobFolders:
     def spool_put(self, message: Return) -> bool:
         """Make the return of a job without a supervisor durable, and retire its record.
 
-        One that is there already stays, and the answer is False. Raises OSError.
+        One that is there already stays, and the answer is False; so it is when a supervisor has the job after all (one
+        that an earlier agent asked for, say): then its own return comes. Raises OSError.
         """
-        written = spool.put(self.layout.spool_of(message.jid), codec.encode(message))
-        self.remove_record(message.jid)
-        return written
+        claim = self.layout.claim_of(message.jid)
+        with lock.held_by_agent(claim) if claim.exists() else contextlib.nullcontext(True) as free:
+            if not free:
+                _log.warning("%s has a supervisor, whose return is waited for", message.jid,
+                             extra={"action": "spool_left", "jid": message.jid})
+                return False
+            written = spool.put(self.layout.spool_of(message.jid), codec.encode(message))
+            self.remove_record(message.jid)
+            return written
 
     def spool_read(self, jid: Jid) -> bytes:
         """The frame of a return, checked to its last bit.

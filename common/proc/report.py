@@ -26,6 +26,7 @@ class Report:
 
     def __init__(self, limit: int) -> None:
         """`limit` is that of the packed value, in bytes."""
+        self._limit = limit
         self._unpacker = msgpack.Unpacker(raw=False, max_buffer_size=limit + SLACK)
         self.command = False
         """A command was about to be executed."""
@@ -45,7 +46,7 @@ class Report:
             for message in self._unpacker:
                 self._take(message)
         except (ValueError, TypeError, KeyError, msgpack.exceptions.UnpackException):
-            self._unpacker = msgpack.Unpacker(raw=False)
+            self._unpacker = msgpack.Unpacker(raw=False, max_buffer_size=self._limit + SLACK)
 
     def _take(self, message: Any) -> None:
         kind = message["kind"]
@@ -53,9 +54,9 @@ class Report:
             self.command = True
         elif kind == "error":
             self.error = str(message["reason"]), int(message["retcode"])
-        elif kind == "end":
+        elif kind == "end" and _is_packed(message["value"], self._limit):
             self.failed = None if message["failed"] is None else str(message["failed"])
-            self.value, self.cut = bytes(message["value"]), bool(message["cut"])
+            self.value, self.cut = message["value"], bool(message["cut"])
 
 
 def command(fd: int) -> None:
@@ -98,6 +99,16 @@ def describe(failure: BaseException) -> str:
     name = type(failure).__name__
     text = _attempt(lambda: str(failure))
     return f"{name}: {text}" if text else name
+
+
+def _is_packed(value: Any, limit: int) -> bool:
+    """Whether these bytes are one packed value: they go into the return as they are, and must not spoil it."""
+    if not isinstance(value, bytes) or len(value) > max(limit, len(NIL)):
+        return False
+    unpacker = msgpack.Unpacker(max_buffer_size=len(value))
+    unpacker.feed(value)
+    unpacker.skip()
+    return bool(unpacker.tell() == len(value))
 
 
 def _attempt(ask: Callable[[], str]) -> str:

@@ -6,6 +6,7 @@ durable, record removed, lock freed by the exit. Whatever happens in between, a 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -170,7 +171,8 @@ class _Supervisor:
         out, err = self._layout.output_of(self._jid)
         captures = Capture(out, record["output_limit"]), Capture(err, record["output_limit"])
         watch = Watch(record, running, tree, captures, self._requests, self._signals, self._answer)
-        os.write(running.gate, b"g")
+        with contextlib.suppress(BrokenPipeError):  # somebody killed it at the gate: the watch sees how it ended
+            os.write(running.gate, b"g")
         os.close(running.gate)
         self._notify({"event": "started", "pid": running.pid, "at": record["started"]})
         watch.run()

@@ -41,6 +41,8 @@ LATELY = 300.0
 """Seconds before the end of the master's last run that count as lately."""
 LOCAL = Connection(0)
 """The connection of the master's own host, which runs the runner jobs."""
+HELD_MOST = 100_000
+"""Jobs that a minion may say it holds: ten times what one takes."""
 RECALLS = 1000
 """Words that may wait for a job to be read from the store; more are dropped, and their minions say them again."""
 
@@ -97,7 +99,7 @@ class Core:
                         if minion.state == "accepted" and minion.start
                         and (minion.last_seen is None or minion.last_seen >= snapshot.latest - LATELY)}
         self._coming_until: float | None = now + terms.offline_grace
-        for minion in self.keys.fleet():
+        for minion in {*self.keys.fleet(), *self.ledger.minions()}:
             self._absent.set(minion, now + terms.lost_after)
 
     def next(self) -> float | None:
@@ -150,11 +152,12 @@ class Core:
         if opened is None:
             raise NotFoundError(f"job {wish.jid} is not open")
         chosen = wish.minions if wish.minions is not None else list(opened.pairs)
-        done: dict[str, str] = {}
-        effects: list[do.Effect] = []
         for minion in chosen:
             if minion not in opened.pairs:
                 raise NotFoundError(f"job {wish.jid} does not target {minion}")
+        done: dict[str, str] = {}
+        effects: list[do.Effect] = []
+        for minion in dict.fromkeys(chosen):
             done[minion], more = self._stop_pair(opened, minion, wish, now)
             effects += more
         return done, effects + self.ledger.finish(opened, now)
@@ -176,7 +179,7 @@ class Core:
         if wish.how == "signal" and not sent:
             # A signal is for a process that runs now; kept for hours it would hit another moment of the job.
             return "not connected", []
-        opened.stops[minion] = stop
+        opened.stops.setdefault(minion, {})[stop.stop] = stop
         return ("sent" if sent else "kept"), [do.Save(AddStop(stop)), *self._track.send_stop(opened, stop, now)]
 
     # minions
@@ -193,6 +196,9 @@ class Core:
                 return [do.Send(connection, Pong(n=message.n, time=now))]
             case Held() if presence.held is not None:
                 presence.held += message.jobs
+                if len(presence.held) > HELD_MOST:
+                    return [do.Drop(connection, "it says to hold more than any minion can"),
+                            *self.gone(connection, minion, now, "cut")]
                 if not message.last:
                     return []
                 held, presence.held = presence.held, None
@@ -230,9 +236,9 @@ class Core:
         if not self.fleet.remove(minion, connection):
             return []
         effects: list[do.Effect] = [do.Emit(do.MinionDown(minion, reason))]
+        self._absent.set(minion, now + self._terms.lost_after)
         row = self.keys.accepted(minion)
         if row is not None:
-            self._absent.set(minion, now + self._terms.lost_after)
             effects.append(self.keys.put(structs.replace(row, last_seen=now)))
         return effects + self._undeliver([minion], "the minion went away", now)
 

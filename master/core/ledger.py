@@ -23,7 +23,8 @@ class OpenJob(Struct):
     open: set[MinionId]
     accepted_on: dict[MinionId, Connection] = {}
     """Over which connection a pair was accepted: what a later one does not hold is lost."""
-    stops: dict[MinionId, Stop] = {}
+    stops: dict[MinionId, dict[str, Stop]] = {}
+    """What is to be stopped and was not answered yet, by minion and stop id."""
 
     def counts(self) -> dict[State, int]:
         """How many pairs are in which state."""
@@ -43,7 +44,7 @@ class Ledger:
             self.follow(job, by_job.get(job.jid, []))
         for stop in stops:
             if stop.jid in self.jobs:
-                self.jobs[stop.jid].stops[stop.minion] = stop
+                self.jobs[stop.jid].stops.setdefault(stop.minion, {})[stop.stop] = stop
 
     def follow(self, job: Job, pairs: list[Pair]) -> OpenJob:
         """Keep a job in memory until it is done."""
@@ -62,9 +63,14 @@ class Ledger:
 
     def join(self, opened: OpenJob, minion: MinionId) -> None:
         """One more sender of a job whose list of targets this master lost, by a restore or a purge."""
+        self.jobs.setdefault(opened.job.jid, opened)  # one that was done, and was read from the store, is open again
         opened.pairs[minion] = Pair(jid=opened.job.jid, minion=minion, state=State.PLANNED)
         opened.open.add(minion)
         self._by_minion.setdefault(minion, set()).add(opened.job.jid)
+
+    def minions(self) -> list[MinionId]:
+        """Everybody who has an open pair."""
+        return list(self._by_minion)
 
     def of_minion(self, minion: MinionId) -> list[OpenJob]:
         """The jobs that have an open pair with this minion, oldest first."""
@@ -79,9 +85,7 @@ class Ledger:
         effects: list[do.Effect] = [do.Save(MovePair(pair))]
         if state in TERMINAL:
             self._close(opened, minion)
-            stop = opened.stops.pop(minion, None)
-            if stop is not None:
-                effects.append(do.Save(DropStop(stop.stop, minion)))
+            effects += [do.Save(DropStop(stop, minion)) for stop in opened.stops.pop(minion, {})]
             # The value may be large, and nobody asks the open ledger for it.
             opened.pairs[minion] = Pair(jid=pair.jid, minion=minion, state=state, pid=pair.pid, started=pair.started)
         else:

@@ -61,6 +61,8 @@ class Tracker:
         connection = self._fleet.synced(minion)
         if connection is None or opened.pairs[minion].state is not State.SENT:
             return []
+        if any(stop.how != "signal" for stop in opened.stops.get(minion, {}).values()):
+            return []  # the stop alone: a minion that never saw the job must not start it first
         job = opened.job
         return [do.Send(connection, Publish(jid=job.jid, job=job.fields, start_by=job.start_by))]
 
@@ -90,8 +92,8 @@ class Tracker:
             elif opened.accepted_on.get(minion) != connection:
                 effects += self._ledger.close(opened, minion, State.LOST, "the minion holds it no more", now)
                 effects += self._ledger.finish(opened, now)
-            if minion in opened.stops:
-                effects += self.send_stop(opened, opened.stops[minion], now)
+            for stop in opened.stops.get(minion, {}).values():
+                effects += self.send_stop(opened, stop, now)
         return effects
 
     def _hold(self, opened: OpenJob, minion: MinionId, connection: Connection, state: State) -> list[do.Effect]:
@@ -137,8 +139,9 @@ class Tracker:
         return effects + self._ledger.finish(opened, now)
 
     def _stopped(self, opened: OpenJob, minion: MinionId, word: Stopped, now: float) -> list[do.Effect]:
-        stop = opened.stops.get(minion)
-        if stop is None or stop.stop != word.stop:
+        stops = opened.stops.get(minion, {})
+        stop = stops.get(word.stop)
+        if stop is None:
             return []
         effects: list[do.Effect] = [do.Emit(do.StopAnswered(word, minion))]
         if word.outcome == "cancelled":
@@ -146,7 +149,7 @@ class Tracker:
             ended = self._end(opened, minion, State.KILLED, Outcome(ended=now, evidence=evidence), now)
             if ended:
                 return effects + ended
-        opened.stops.pop(minion, None)
+        stops.pop(word.stop, None)
         return [*effects, do.Save(DropStop(stop.stop, minion))]
 
     # time
@@ -176,7 +179,7 @@ class Tracker:
 
     def _repeat(self, opened: OpenJob, now: float) -> list[do.Effect]:
         effects = [effect for minion in sorted(opened.open) for effect in self._send(opened, minion)]
-        for stop in opened.stops.values():
+        for stop in [stop for stops in opened.stops.values() for stop in stops.values()]:
             effects += self.send_stop(opened, stop, now)
         if effects:
             self._again.set(opened.job.jid, now + AGAIN)

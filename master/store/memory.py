@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import bisect
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from msgspec import structs
 
@@ -65,18 +64,13 @@ class MemoryStore:
         self._minted: Jid | None = None
         self._latest = 0.0
         self._ran = 0.0
-        self._doers: dict[type, Callable[[Any], None]] = {
-            AddJob: self._add_job, MovePair: self._move_pair, SetDone: self._set_done,
-            AddStop: self._add_stop, DropStop: self._drop_stop, PutMinion: self._put_minion,
-            DropMinion: self._drop_minion, AddToken: self._add_token, DropToken: self._drop_token,
-        }
 
     def apply(self, changes: Sequence[Change], now: float) -> None:
         with self._lock:
             self._check_open("save")
             self._check_new([change.job.jid for change in changes if isinstance(change, AddJob)])
             for change in changes:
-                self._doers[type(change)](change)
+                self._do(change)
             self._latest = max(self._latest, now)
 
     def snapshot(self) -> Snapshot:
@@ -164,6 +158,27 @@ class MemoryStore:
                 raise StoreError(f"cannot save: job {jid} is stored already")
             seen.add(jid)
 
+    def _do(self, change: Change) -> None:
+        match change:
+            case AddJob():
+                self._add_job(change)
+            case MovePair(pair):
+                self._move_pair(pair)
+            case SetDone():
+                self._set_done(change)
+            case AddStop(stop):
+                self._stops[stop.stop, stop.minion] = stop
+            case DropStop(name, minion):
+                self._stops.pop((name, minion), None)
+            case PutMinion(put):
+                self._minions[put.key] = put
+            case DropMinion(key):
+                self._minions.pop(key, None)
+            case AddToken(digest):
+                self._tokens[digest] = change
+            case DropToken(digest):
+                self._tokens.pop(digest, None)
+
     def _forget(self, jid: Jid) -> None:
         del self._entries[jid]
         del self._order[bisect.bisect_left(self._order, jid)]
@@ -179,9 +194,9 @@ class MemoryStore:
         if change.minted and (self._minted is None or jid > self._minted):
             self._minted = jid
 
-    def _move_pair(self, change: MovePair) -> None:
-        if change.pair.jid in self._entries:
-            self._entries[change.pair.jid].pairs[change.pair.minion] = change.pair
+    def _move_pair(self, pair: Pair) -> None:
+        if pair.jid in self._entries:
+            self._entries[pair.jid].pairs[pair.minion] = pair
 
     def _set_done(self, change: SetDone) -> None:
         entry = self._entries.get(change.jid)
@@ -190,24 +205,6 @@ class MemoryStore:
             entry.counts = present(change.counts)
             entry.ran = self._ran
             self._open.discard(change.jid)
-
-    def _add_stop(self, change: AddStop) -> None:
-        self._stops[change.stop.stop, change.stop.minion] = change.stop
-
-    def _drop_stop(self, change: DropStop) -> None:
-        self._stops.pop((change.stop, change.minion), None)
-
-    def _put_minion(self, change: PutMinion) -> None:
-        self._minions[change.minion.key] = change.minion
-
-    def _drop_minion(self, change: DropMinion) -> None:
-        self._minions.pop(change.key, None)
-
-    def _add_token(self, change: AddToken) -> None:
-        self._tokens[change.digest] = change
-
-    def _drop_token(self, change: DropToken) -> None:
-        self._tokens.pop(change.digest, None)
 
 
 def _passes(wanted: Filter, entry: _Entry) -> bool:

@@ -121,12 +121,14 @@ def _create(path: Path, patience: float) -> None:
     """Built beside and renamed, so that a file of this name is never an empty one."""
     beside = path.with_name(f".{path.name}.new")
     try:
-        for left in (beside, beside.with_name(f"{beside.name}-journal")):
-            left.unlink(missing_ok=True)
+        for end in ("", "-journal", "-wal", "-shm"):
+            beside.with_name(f"{beside.name}{end}").unlink(missing_ok=True)
         os.close(os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         with contextlib.closing(connect(beside, "rw", patience)) as connection:
             connection.executescript(SQL["create_file"])
             _migrate(connection)
+            # Now and not after the renaming: a crash in the switch leaves a journal that only a writer can clear up.
+            _use_log(connection)
         beside.rename(path)
         sync_folder(path.parent)
     except OSError as error:
@@ -138,9 +140,7 @@ def _create(path: Path, patience: float) -> None:
 def _ready(connection: sqlite3.Connection, small_disk: bool) -> sqlite3.Connection:
     """Tune it, bring the tables to this version, prove that it can write."""
     try:
-        answer = connection.execute(SQL["use_log"]).fetchone()[0]
-        if answer != "wal":
-            raise sqlite3.OperationalError(f"the file system cannot keep a write-ahead log (it stays {answer})")
+        _use_log(connection)
         connection.executescript(SQL["tune_writer"])
         if small_disk:
             connection.executescript(SQL["tune_for_small_disk"])
@@ -151,6 +151,12 @@ def _ready(connection: sqlite3.Connection, small_disk: bool) -> sqlite3.Connecti
         connection.close()
         raise
     return connection
+
+
+def _use_log(connection: sqlite3.Connection) -> None:
+    answer = connection.execute(SQL["use_log"]).fetchone()[0]
+    if answer != "wal":
+        raise sqlite3.OperationalError(f"the file system cannot keep a write-ahead log (it stays {answer})")
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

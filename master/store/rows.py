@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from msgspec import Raw, Struct, msgpack
+from msgspec import Raw, Struct, msgpack, structs
 
 from common.ids import Jid, MinionId
 from common.link import Key
@@ -27,6 +27,8 @@ _JID_BYTES: Final = 9
 """20 decimal digits need 67 bits."""
 _MOST: Final = 2**63 - 1
 """The greatest integer a column takes. What a minion sends may be greater."""
+_REASON: Final = 4000
+"""Characters of a reason, as `common.messages.Text` limits them."""
 _SAME: Final = b""
 """In place of (pid, started) when the outcome says the same."""
 _NO_ARGS: Final = b"\x90"
@@ -193,6 +195,9 @@ def token_from_row(row: Row) -> AddToken:
 
 def _pack_outcome(outcome: Outcome) -> bytes:
     evidence = None if outcome.evidence == _NO_EVIDENCE else outcome.evidence
+    if evidence is not None and evidence.reason is not None and len(evidence.reason) > _REASON:
+        # The master's own words are not checked as they are made, but all are as they are read.
+        evidence = structs.replace(evidence, reason=evidence.reason[:_REASON])
     return _pack(_Ended(outcome.retcode, outcome.truncated, outcome.started, outcome.ended, outcome.duration,
                         outcome.pid, evidence))
 

@@ -66,23 +66,16 @@ class SqliteStore:
         def step(connection: sqlite3.Connection) -> int:
             return Step(connection, batch).run(values_before, pairs_before)
 
-        try:
-            touched = self._write("expire", step)
-        except StoreError as error:
-            if not (isinstance(error.__cause__, sqlite3.Error) and is_full(error.__cause__)):
-                raise
-            self._ballast.release()
-            self._guard("expire", _fold)
-            touched = self._write("expire", step)
-        if touched:
-            return touched
-        given = self._guard("expire", give_back)
-        if not given:
+        done = self._upkeep("expire", lambda: self._write("expire", step) or self._guard("expire", give_back))
+        if not done:
             self._ballast.keep()
-        return given
+        return done
 
     def age(self, seconds: float) -> None:
-        self._write("save", lambda connection: connection.execute(SQL["add_ran"], (seconds,)))
+        def add(connection: sqlite3.Connection) -> None:
+            connection.execute(SQL["add_ran"], (seconds,))
+
+        self._upkeep("save", lambda: self._write("save", add))
 
     def size(self) -> int:
         size = 0
@@ -97,6 +90,20 @@ class SqliteStore:
             writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
+
+    def _upkeep(self, verb: str, attempt: Callable[[], T]) -> T:
+        """Try; on a full disk again with the ballast: without age and purge it would stay full for ever."""
+        try:
+            return attempt()
+        except StoreError as error:
+            if not (isinstance(error.__cause__, sqlite3.Error) and is_full(error.__cause__)):
+                raise
+        self._ballast.release()
+        try:
+            self._guard(verb, _fold)
+            return attempt()
+        finally:
+            self._ballast.keep()
 
     def _write(self, verb: str, action: Callable[[sqlite3.Connection], T]) -> T:
         """Run `action` in a transaction, durable on return. Raises StoreError; then nothing has changed."""

@@ -63,7 +63,7 @@ class Agent:
         self._asked: dict[int, float] = {}
         self._heard = self._said = 0.0
         self._master_ahead: float | None = None
-        self._wake: float | None = 0.0
+        self._wake = 0.0
         self._must_enrol = False
         self.stage = Stage.IDLE
         self.why = "not connected yet"
@@ -77,10 +77,10 @@ class Agent:
         """Whether master time has been told in this run of the agent."""
         return self._master_ahead is not None
 
-    def next(self) -> float | None:
+    def next(self) -> float:
         """When `tick` has something to do, in boot time."""
-        times = [at for at in (self._wake, self._host.next()) if at is not None]
-        return min(times) if times else None
+        host = self._host.next()
+        return self._wake if host is None else min(self._wake, host)
 
     def opened(self, now: Now) -> list[do.Effect]:
         """The handshake of the line that was asked for has succeeded."""
@@ -134,7 +134,7 @@ class Agent:
     def tick(self, now: Now) -> list[do.Effect]:
         """Time has passed."""
         effects: list[do.Effect] = [*self._host.tick(now)]
-        if self._wake is None or now.boot < self._wake:
+        if now.boot < self._wake:
             return effects
         if self.stage is Stage.IDLE:
             return effects + self._open(now)
@@ -195,7 +195,7 @@ class Agent:
         if now.boot - self._heard >= GONE:
             return [do.CloseLine("silent"), *self._later(now, "the master fell silent")]
         self._plan_ping()
-        if self._wake is not None and now.boot < self._wake:
+        if now.boot < self._wake:
             return []
         self._pings += 1
         self._asked = {self._pings: now.boot}

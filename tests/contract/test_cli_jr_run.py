@@ -187,8 +187,8 @@ def test_exit_success_reads_states(jr_run: JrRun, socket: Path, states: list[str
 
 
 MINIONS = {
-    "m2": {"up": False, "since": None, "last_seen": 4.0, "version": "0.1.0", "address": None},
-    "m1": {"up": True, "since": 3.0, "last_seen": 5.0, "version": "0.1.0", "address": "192.0.2.1"},
+    "m2": {"up": False, "since": None, "last_seen": 4.0, "version": "0.1.0"},
+    "m1": {"up": True, "since": 3.0, "last_seen": 5.0, "version": "0.1.0"},
 }
 
 

@@ -211,6 +211,13 @@ class TestPairs:
         assert one.outcome.ended is not None
         assert math.isnan(one.outcome.ended)
 
+    def test_a_reason_without_end_can_be_read_again(self, store: Store) -> None:
+        endless = Outcome(evidence=Evidence(reason="x" * 10_000))
+        store.apply([published(job(1)), MovePair(returned(jid(1), "a", State.LOST, endless))], NOON)
+        [one] = store.pairs(jid(1))
+        assert one.outcome is not None
+        assert (one.outcome.evidence.reason or "").startswith("x" * 4000)
+
     def test_a_large_return(self, store: Store) -> None:
         big = Outcome(value=b"\xc4" * 524_288, stdout=b"o" * 131_072, stderr=b"e" * 131_072)
         store.apply([published(job(1)), MovePair(returned(jid(1), "a", outcome=big))], NOON)

@@ -132,6 +132,27 @@ def test_a_host_without_resources_starts_nothing(tmp_path: Path, call: str) -> N
     assert (end.state, end.evidence.reason) == (State.FAILED, "cannot start it: Too many open files")
 
 
+def test_a_payload_killed_at_its_gate_is_a_failure(tmp_path: Path) -> None:
+    folders = JobFolders(tmp_path / "state")
+    record = accept(folders, f"echo ran >>{tmp_path / 'marker'}")
+
+    def spoil() -> None:
+        real = os.rename
+
+        def rename(*args: Any) -> None:
+            real(*args)
+            for child in processes.walk(os.getpid()):
+                os.kill(child, signal.SIGKILL)
+            until(lambda: all((one := processes.look(child)) is None or one.state == "Z"
+                              for child in processes.walk(os.getpid())), what="the death of the payload")
+        os.rename = rename  # type: ignore[assignment]
+
+    os.waitpid(fork_supervisor(folders.layout, record.jid, spoil), 0)
+    end = _returned(folders, record.jid)
+    assert (end.state, end.retcode, end.evidence.reason) == (State.FAILED, 137, "ended by SIGKILL")
+    assert not (tmp_path / "marker").exists()
+
+
 def test_a_full_disk_holds_the_return_until_there_is_room(tmp_path: Path) -> None:
     """DESIGN 7: a supervisor that cannot spool tries again, and holds its lock."""
     folders = JobFolders(tmp_path / "state")

@@ -75,9 +75,23 @@ class TestMaking:
 
     def test_what_a_crash_left_half_made_is_made_anew(self, tmp_path: Path) -> None:
         (tmp_path / ".jr.db.new").write_bytes(b"half")
-        (tmp_path / ".jr.db.new-journal").write_bytes(b"half")
+        for end in ("-journal", "-wal", "-shm"):
+            (tmp_path / f".jr.db.new{end}").write_bytes(b"half")
         SqliteStore(tmp_path / "jr.db").close()
         assert sorted(file.name for file in tmp_path.iterdir()) == ["jr.db", "jr.db.ballast"]
+
+    def test_it_has_its_log_before_it_has_its_name(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A crash in the switch to the log would leave a journal, and the look at the file could not get past that."""
+        seen: list[bytes] = []
+        rename = Path.rename
+
+        def watched(beside: Path, path: Path) -> Path:
+            seen.append(beside.read_bytes()[18:20])
+            return rename(beside, path)
+
+        monkeypatch.setattr(Path, "rename", watched)
+        SqliteStore(tmp_path / "jr.db").close()
+        assert seen == [b"\2\2"]  # the file format's mark of a write-ahead log
 
     def test_a_name_that_means_something_in_a_uri(self, tmp_path: Path) -> None:
         path = tmp_path / "a?mode=memory#b%20.db"

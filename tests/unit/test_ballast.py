@@ -32,7 +32,14 @@ def test_to_keep_and_to_release_may_be_repeated(tmp_path: Path) -> None:
     ballast.release()
 
 
-def test_no_room_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_that_had_to_be_small_grows_when_there_is_room(tmp_path: Path) -> None:
+    path = tmp_path / "ballast"
+    path.write_bytes(b"\0" * 65536)
+    assert Ballast(path).keep()
+    assert path.stat().st_size > 65536
+
+
+def test_no_folder_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "jr.store"):
         assert not Ballast(tmp_path / "missing" / "ballast").keep()
     [record] = caplog.records

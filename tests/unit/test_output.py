@@ -154,11 +154,11 @@ def test_open_jobs() -> None:
 
 def test_presence() -> None:
     assert render("presence", {
-        "web1": {"up": True, "since": 1_767_323_045, "last_seen": 1_767_323_045, "version": "0.1", "address": "::1"},
-        "b": {"up": False, "since": None, "last_seen": None, "version": "", "address": None},
+        "web1": {"up": True, "since": 1_767_323_045, "last_seen": 1_767_323_045, "version": "0.1"},
+        "b": {"up": False, "since": None, "last_seen": None, "version": ""},
     }) == """\
-MINION  STATE  SINCE                LAST SEEN            VERSION  ADDRESS
-web1    up     2026-01-02 03:04:05  2026-01-02 03:04:05  0.1      ::1
+MINION  STATE  SINCE                LAST SEEN            VERSION
+web1    up     2026-01-02 03:04:05  2026-01-02 03:04:05  0.1
 b       down"""
 
 
@@ -258,7 +258,7 @@ KINDS: dict[Kind, Any] = {
     ),
     "jobs": [job(jid=HOSTILE, user=HOSTILE, function=HOSTILE, target=HOSTILE, counts={HOSTILE: 1})],
     "active": {HOSTILE: job(user=HOSTILE, schedule=HOSTILE, running={HOSTILE: {"pid": HOSTILE}}, waiting=[HOSTILE])},
-    "presence": {HOSTILE: {"up": True, "version": HOSTILE, "address": HOSTILE}},
+    "presence": {HOSTILE: {"up": True, "version": HOSTILE}},
     "keys": {"keys": [{"id": HOSTILE, "state": HOSTILE, "fingerprint": HOSTILE}], "master": {"fingerprint": HOSTILE}},
     "value": [{HOSTILE: HOSTILE}, {HOSTILE: HOSTILE}],
 }

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from common import clock, codec
-from common.errors import JrError
 from common.ids import Jid
 from common.messages import JobFields, Return
 from common.proc import lock
@@ -204,10 +204,16 @@ def test_stop_requests_are_kept_in_order_and_once(folders: JobFolders) -> None:
 
 
 def test_stop_requests_are_bounded(folders: JobFolders) -> None:
-    for number in range(STOPS_PER_JOB):
-        folders.append_stop(A, request(str(number)))
-    with pytest.raises(JrError, match="100 stop requests already"):
-        folders.append_stop(A, request("more"))
+    signals = [structs.replace(request(f"s{n}"), how="signal") for n in range(STOPS_PER_JOB)]
+    for one in [*signals[:3], request("first"), *signals[3:], request("last")]:
+        assert folders.append_stop(A, one)
+    kept = [one.stop for one in folders.read_stops(A)]
+    assert len(kept) == STOPS_PER_JOB
+    assert (kept[0], kept[-1]) == ("s2", "last")
+    assert "first" in kept
+    for one in signals:
+        folders.append_stop(A, structs.replace(one, stop=one.stop + "again"))
+    assert [one.stop for one in folders.read_stops(A)][0] == "first"
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'[{"stop": "x"}]', b"\xff"])
@@ -250,6 +256,17 @@ def test_a_damaged_return_costs_itself(folders: JobFolders, content: bytes) -> N
     assert folders.spool_list() == [C]
     assert folders.spool_state(C) is State.SUCCEEDED
     assert len(list(folders.layout.quarantine.iterdir())) == 1
+
+
+def test_a_return_of_a_supervisor_is_not_forestalled(folders: JobFolders) -> None:
+    """One that an earlier agent asked for has the job: what it will say outranks what this agent concluded."""
+    folders.claim(A, 1.0)
+    folders.write_record(record())
+    with lock.held_by_agent(folders.layout.claim_of(A)):
+        assert not folders.spool_put(returned(state=State.LOST))
+    assert folders.spool_list() == []
+    assert folders.read_record(A) is not None
+    assert folders.spool_put(returned(state=State.LOST))
 
 
 def test_strangers_in_the_spool(folders: JobFolders) -> None:

@@ -1,0 +1,264 @@
+"""A real fleet for tests: daemons that `jr-local` starts, asked only through their commands, their files and signals.
+
+All of it lies in a short folder of its own below /tmp, since paths of unix sockets are short. The folder also stands in
+the PATH that the daemons get and hand on, so every process of the fleet can be told by its environment, and none may
+be left when a test is over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sysconfig
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from tests.lib.wait import until
+
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+SECONDS = 40.0
+"""A command that takes longer hangs."""
+LOG_TAIL = 2000
+OPEN = {"planned", "sent", "accepted", "queued", "running"}
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed, as one document."""
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[Any]:
+        """What it printed, as a document a line."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    def pair(self, minion: str = "m1") -> Any:
+        """What one minion answered, from the document of a job."""
+        return self.json["minions"][minion]
+
+    def fails(self, code: int, *words: str) -> str:
+        """Check that it ended so, with one clear line on stderr that has these words; returns that line."""
+        assert self.code == code, self
+        lines = [line for line in self.err.splitlines() if line]
+        assert len(lines) == 1, self
+        for word in words:
+            assert word in lines[0], self
+        return lines[0]
+
+
+class Fleet:
+    """One fleet. Its files lie below `root`; `base` above it has room for what a test brings along."""
+
+    def __init__(self, base: Path, env: Mapping[str, str]) -> None:
+        self.base = base
+        self.root = base / "f"
+        self._env = {name: value for name, value in os.environ.items() if not name.startswith("JR_")}
+        self._env |= {"JR_ROOT": str(self.root), "PATH": f"{base / 'bin'}:{os.environ['PATH']}", **env}
+        self.jids: set[str] = set()
+
+    # commands
+
+    def command(self, program: str, *words: str, stdin: str | None = None, root: Path | None = None,
+                user: int | None = None, env: Mapping[str, str] | None = None) -> Done:
+        """Run one of jr's commands to its end, perhaps with another root or as another user. It never shows a traceback."""
+        environ = {**self._env, **(env or {}), **({} if root is None else {"JR_ROOT": str(root)})}
+        ended = subprocess.run([str(SCRIPTS / program), *words], input=stdin, capture_output=True, text=True, cwd="/",
+                               stdin=subprocess.DEVNULL if stdin is None else None, env=environ, timeout=SECONDS,
+                               user=user, check=False)
+        assert "Traceback" not in ended.stdout + ended.stderr, ended
+        assert "internal error" not in ended.stderr, ended
+        return Done(ended.returncode, ended.stdout, ended.stderr)
+
+    def jr(self, *words: str) -> Done:
+        """`jr`, as it is typed."""
+        return self.command("jr", *words)
+
+    def job(self, *words: str) -> Done:
+        """`jr -o json`."""
+        return self.command("jr", "-o", "json", *words)
+
+    def run(self, *words: str) -> Done:
+        """`jr-run -o json`."""
+        return self.command("jr-run", "-o", "json", *words)
+
+    def key(self, *words: str) -> Done:
+        """`jr-key`, as it is typed."""
+        return self.command("jr-key", *words)
+
+    def call(self, minion: str, *words: str) -> Done:
+        """`jr-call -o json` on a minion's host."""
+        return self.command("jr-call", "-o", "json", *words, root=self.minion(minion))
+
+    def spawn(self, program: str, *words: str) -> subprocess.Popen[str]:
+        """Start a command that is not waited for; its end is up to the test."""
+        return subprocess.Popen([str(SCRIPTS / program), *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True, env=self._env, cwd="/")
+
+    # jobs
+
+    def start(self, *words: str) -> str:
+        """Publish with --async; the jid."""
+        ended = self.jr("--async", *words)
+        assert ended.code == 0, ended
+        return ended.out.strip()
+
+    def lookup(self, jid: str) -> Any:
+        """The document of a job."""
+        ended = self.run("jobs.lookup_jid", jid)
+        assert ended.code == 0, ended
+        return ended.json
+
+    def running(self, jid: str, minion: str = "m1") -> Any:
+        """Wait until a job runs on a minion, as the master sees it; its {pid, age}."""
+        def look() -> Any:
+            return self.run("jobs.active").json.get(jid, {}).get("running", {}).get(minion)
+
+        return until(look, what=f"{jid} runs on {minion}")
+
+    def ended(self, jid: str, minion: str = "m1") -> Any:
+        """Wait until a job has ended on a minion; its pair."""
+        def look() -> Any:
+            pair = self.lookup(jid)["minions"][minion]
+            return None if pair["state"] in OPEN else pair
+
+        return until(look, what=f"{jid} ends on {minion}")
+
+    # files
+
+    def minion(self, name: str) -> Path:
+        """The root of a minion."""
+        return self.root / "minions" / name
+
+    def state(self, name: str) -> Path:
+        """The state folder of a member, by name: `master`, `m1`."""
+        return self.root / "var/lib/jr/master" if name == "master" else self.minion(name) / "var/lib/jr/minion"
+
+    def record(self, jid: str, minion: str = "m1") -> Path:
+        """The proc record of a job."""
+        return self.state(minion) / "proc" / f"{jid}.json"
+
+    def log(self, name: str) -> str:
+        """All that a daemon has logged."""
+        root, program = (self.root, "jr-master") if name == "master" else (self.minion(name), "jr-minion")
+        return (root / "var/log/jr" / f"{program}.log").read_text("utf-8", "replace")
+
+    def settings(self, name: str) -> Path:
+        """The settings file of a member."""
+        if name == "master":
+            return self.root / "etc/jr/master.yaml"
+        return self.minion(name) / "etc/jr/minion.yaml"
+
+    def configure(self, name: str, **options: Any) -> None:
+        """Add options to the settings file of a member; its next start reads them."""
+        path = self.settings(name)
+        path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **options}))
+
+    # daemons
+
+    def up(self, minions: int = 1) -> None:
+        """Start what does not run."""
+        ended = self.command("jr-local", "up", "--minions", str(minions))
+        assert ended.code == 0, f"{ended}\n{self.logs()}"
+
+    def pid(self, name: str) -> int | None:
+        """The pid of a daemon, None when it does not run."""
+        for line in self.command("jr-local", "status").out.splitlines():
+            words = line.split()
+            if words[0] == name:
+                return int(words[3]) if words[1] == "up" else None
+        return None
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a daemon a signal."""
+        pid = self.pid(name)
+        assert pid is not None, f"{name} does not run"
+        os.kill(pid, number)
+
+    def end(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """End a daemon by a signal, and wait until it is gone."""
+        self.signal(name, number)
+        until(lambda: self.pid(name) is None, what=f"{name} is gone")
+
+    def restart(self, *names: str, number: signal.Signals = signal.SIGTERM) -> None:
+        """End daemons and start them again, with the settings they then have."""
+        for name in names:
+            self.end(name, number)
+        self.up()
+
+    def logs(self) -> str:
+        """The ends of all logs, for a failure that needs explaining."""
+        return "\n".join(f"{path}:\n{path.read_text('utf-8', 'replace')[-LOG_TAIL:]}"
+                         for path in sorted(self.root.rglob("*.log")))
+
+    def processes(self, *marks: str) -> dict[int, str]:
+        """The processes that carry one of these marks in their command line or environment: their command lines by pid."""
+        found = {}
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+            with contextlib.suppress(OSError):  # it is gone meanwhile
+                line, environ = (Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ"))
+                if pid != os.getpid() and any(mark.encode() in line + b"\0" + environ for mark in marks):
+                    found[pid] = line.replace(b"\0", b" ").decode("utf-8", "replace")
+        return found
+
+    def of_job(self, jid: str) -> dict[int, str]:
+        """The processes that carry the mark of a job."""
+        return self.processes(f"JR_JID={jid}")
+
+    def close(self) -> None:
+        """Stop all, and check that nothing is left: no process of this fleet or of its jobs, no traceback in a log."""
+        logs = {path: path.read_text("utf-8", "replace") for path in self.root.rglob("*.log")}
+        jids = {path.name for path in self.root.rglob("claims/*")}
+        try:
+            stopped = self.command("jr-local", "down", "--purge")
+            marks = [str(self.base), *(f"JR_JID={jid}" for jid in jids)]
+            with contextlib.suppress(AssertionError):
+                until(lambda: not self.processes(*marks), what="all processes are gone")
+            left = self.processes(*marks)
+            assert (stopped.code, left, self.root.exists()) == (0, {}, False), stopped
+        finally:
+            self._sweep()
+        for path, text in logs.items():
+            assert "Traceback" not in text, f"{path}:\n{text[-LOG_TAIL:]}"
+
+    def _sweep(self) -> None:
+        """What a failed test has left must not disturb others."""
+        for pid in self.processes(str(self.base)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.base, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def started(minions: int, env: Mapping[str, str] | None = None,
+            prepare: Callable[[Path], Mapping[str, str]] | None = None) -> Iterator[Fleet]:
+    """A fleet that is up, and gone afterwards. `env` is for its daemons; `prepare` gets `base` first, and gives more."""
+    with unstarted(env, prepare) as fleet:
+        fleet.up(minions)
+        yield fleet
+
+
+@contextlib.contextmanager
+def unstarted(env: Mapping[str, str] | None = None,
+              prepare: Callable[[Path], Mapping[str, str]] | None = None) -> Iterator[Fleet]:
+    """The same before its first start: `fleet.up()` is up to the test."""
+    base = Path(tempfile.mkdtemp(prefix="jr-e2e-", dir="/tmp"))
+    fleet = Fleet(base, {**(env or {}), **(prepare(base) if prepare else {})})
+    try:
+        yield fleet
+    finally:
+        fleet.close()
