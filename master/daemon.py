@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import resource
-import signal
 import socket
 from collections.abc import AsyncIterator
 from functools import partial
@@ -16,6 +15,7 @@ from common import clock, codec
 from common.aio import cancelled
 from common.canary import Canary
 from common.control_server import ControlServer
+from common.daemon import Daemon
 from common.errors import JrError
 from common.files import FolderLock, private_folder
 from common.host.core import Host, Limits
@@ -47,37 +47,17 @@ PAIRS_KEPT = 30 * 86400.0
 """Seconds of the master's running time that a pair and its state stay, so that a late return is known (DESIGN 7)."""
 HOUSEKEEPING = 60.0
 """Seconds between two looks at what has grown old."""
-BATCH = 500
+BATCH = 200
 """Pairs in one step of retention: a few milliseconds of the writer's time, so that no publish waits for long."""
 
 
-class MasterDaemon:
-    """One master. `run` returns when it is told to stop, and raises JrError when it cannot go on."""
+class MasterDaemon(Daemon):
+    """One master."""
 
     def __init__(self, settings: MasterSettings, paths: Paths) -> None:
+        super().__init__("master")
         self._settings = settings
         self._paths = paths
-        self._stop = asyncio.Event()
-        self._failure: str | None = None
-
-    async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT. Raises JrError: a port, the store, another master on this folder."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
-        async with contextlib.AsyncExitStack() as stack:
-            await self._open(stack)
-            _log.info("serving", extra={"action": "master.ready"})
-            await self._stop.wait()
-            _log.info("stopping", extra={"action": "master.stop"})
-        if self._failure is not None:
-            raise JrError(self._failure)
-
-    def fatal(self, reason: str) -> None:
-        """Something that the master cannot live without is gone: end, and let the service manager start anew."""
-        _log.critical("cannot go on: %s", reason, extra={"action": "master.fatal"})
-        self._failure = self._failure or reason
-        self._stop.set()
 
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -10,8 +10,9 @@ from typing import Any
 from common import clock
 from common.codec import from_minion
 from common.host.core import Host
-from common.host.shell import HostShell, now
-from common.ids import MASTER, Jid
+from common.host.desk import now
+from common.host.shell import HostShell
+from common.ids import MASTER
 from common.messages import Ack, Message, Publish, Return, Stop
 from master.core.core import LOCAL
 from master.shell import Shell
@@ -54,7 +55,7 @@ class Local:
     def other(self, effect: Any) -> None:
         """There is no line, so there are no effects of one."""
 
-    def ended(self, jid: Jid, message: Return) -> None:
+    def ended(self, message: Return) -> None:
         """Nobody here waits for the end of a job."""
 
     def fatal(self, reason: str) -> None:

@@ -36,10 +36,12 @@ from master.requests import (
     checked,
 )
 from master.shell import Shell
-from master.store.base import Page, Store
+from master.store.base import Listed, Page, Store
 
 SIGNAL_ANSWER = 5.0
 """Seconds to wait for what minions say of a signal."""
+BITES = 20
+"""Reads of the store for one page: a filter that seldom matches comes back short, with a cursor to go on from."""
 PAGE = 500
 """Pairs read from the store at once."""
 
@@ -150,8 +152,16 @@ class Verbs:
     async def _jobs(self, body: Body, caller: Caller, reply: Reply) -> Body:
         request = checked(body, JobsRequest)
         store = self._shell.store
-        page: Page = await self._shell.read(lambda: store.page(request.filter, request.limit, request.cursor))
-        return {"jobs": [documents.listed(item) for item in page.jobs], "next": page.next and str(page.next)}
+        jobs: list[Listed] = []
+        following = request.cursor
+        for _ in range(BITES):
+            wanted = partial(store.page, request.filter, request.limit - len(jobs), following)
+            page: Page = await self._shell.read(wanted)
+            jobs += page.jobs
+            following = page.next
+            if following is None or len(jobs) >= request.limit:
+                break
+        return {"jobs": [documents.listed(item) for item in jobs], "next": following and str(following)}
 
     async def _active(self, body: Body, caller: Caller, reply: Reply) -> Body:
         request = checked(body, ActiveRequest)

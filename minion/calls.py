@@ -35,7 +35,7 @@ class Calls:
             raise UsageError(f"cannot do {request.get('verb')!r:.80}: this minion knows no such verb")
         fields = fields_of(request, caller.name, self._grace)
         jid = self._last = mint(clock.wall(), self._last, self._minion)
-        ended = await self._hands.run(jid, fields, START_WITHIN)
+        ended = await self._hands.desk.run(jid, fields, START_WITHIN)
         await reply({"event": "job", "jid": str(jid)})
         message: Return = await ended
         return {"minions": {str(self._minion): of_return(message)}}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import signal
 from pathlib import Path
 
 from common.aio import cancelled
 from common.control_server import ControlServer
+from common.daemon import Daemon
 from common.errors import JrError
 from common.files import FolderLock, private_folder, read_regular, write_durable
 from common.keys import ensure
@@ -20,36 +19,14 @@ from minion.calls import Calls
 from minion.link import Link
 from minion.where import where
 
-_log = logging.getLogger("jr.minion")
 
-
-class MinionDaemon:
-    """One minion's agent. `run` returns when it is told to stop, and raises JrError when it cannot go on."""
+class MinionDaemon(Daemon):
+    """One minion's agent."""
 
     def __init__(self, settings: MinionSettings, paths: Paths) -> None:
+        super().__init__("minion")
         self._settings = settings
         self._paths = paths
-        self._stop = asyncio.Event()
-        self._failure: str | None = None
-
-    async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT. Running jobs go on without it. Raises JrError."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
-        async with contextlib.AsyncExitStack() as stack:
-            await self._open(stack)
-            _log.info("ready", extra={"action": "minion.ready", "minion": self._settings.id})
-            await self._stop.wait()
-            _log.info("stopping; running jobs go on", extra={"action": "minion.stop", "minion": self._settings.id})
-        if self._failure is not None:
-            raise JrError(self._failure)
-
-    def fatal(self, reason: str) -> None:
-        """The agent cannot go on: end, and let the service manager start it anew. Jobs live on."""
-        _log.critical("cannot go on: %s", reason, extra={"action": "minion.fatal"})
-        self._failure = self._failure or reason
-        self._stop.set()
 
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
         settings = self._settings

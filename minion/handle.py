@@ -41,7 +41,7 @@ class Handle:
 
     async def stop(self, jid: Jid, how: How, signal: int, grace: float, by: str) -> StopAnswer:
         """See `Agent`."""
-        return await self.hands.stop(jid, how, signal, grace, by)
+        return await self.hands.desk.stop(jid, how, signal, grace, by)
 
     def functions(self) -> Table:
         """See `Agent`."""

@@ -9,8 +9,7 @@ from typing import Any
 
 from common import clock, codec
 from common.errors import JrError
-from common.host.shell import now
-from common.ids import Jid
+from common.host.desk import now
 from common.keys import KeyPair
 from common.link import Closed, Line
 from common.log import limited
@@ -96,10 +95,10 @@ class Link:
         if self._agent.stage is Stage.ONLINE and self._line is not None and self._line.send(frame):
             self._agent.said(now())
 
-    def ended(self, jid: Jid, message: Return) -> None:
+    def ended(self, message: Return) -> None:
         """A job ended."""
         if self._parts is not None:
-            self._parts.scheduler.ended(jid)
+            self._parts.scheduler.ended(message.jid)
 
     def fatal(self, reason: str) -> None:
         """The agent cannot go on."""

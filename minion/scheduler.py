@@ -87,7 +87,7 @@ class Scheduler:
         self._runs[jid] = due.name
         try:
             if self._hands is not None:
-                await self._hands.run(jid, fields, START_WITHIN)
+                await self._hands.desk.run(jid, fields, START_WITHIN)
         except JrError as error:
             del self._runs[jid]
             self._engine.ended(due.name)

@@ -53,7 +53,7 @@ class Alone:
     def changed(self) -> None:
         """Nothing here waits for the host core's timers: the agent has them when it starts."""
 
-    def ended(self, jid: Jid, message: Return) -> None:
+    def ended(self, message: Return) -> None:
         """Told through the future of the run."""
 
     def fatal(self, reason: str) -> None:
@@ -101,7 +101,7 @@ async def call(settings: MinionSettings, paths: Paths, fields: JobFields) -> Ret
 
 async def _run(parts: Parts, out: Alone, jid: Jid, fields: JobFields) -> Return | Path:
     """Start it; done when it has ended, or when its supervisor holds the lock."""
-    ended = await parts.hands.run(jid, fields, START_WITHIN)
+    ended = await parts.hands.desk.run(jid, fields, START_WITHIN)
     claim = parts.hands.folders.layout.claim_of(jid)
     while not ended.done():
         # Nothing tells that a lock was taken, so it is looked at; the end itself wakes at once.

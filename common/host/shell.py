@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,24 +12,23 @@ from typing import Any, Protocol, TypeVar
 
 from common import clock
 from common.codec import from_minion
-from common.functions import Agent, How, StopAnswer
+from common.functions import Agent
 from common.host import effects as do
 from common.host import inline
-from common.host.core import CLAIM_KEPT, Host, Now
+from common.host.core import CLAIM_KEPT, Host
+from common.host.desk import Desk, Then, now
 from common.ids import Jid
-from common.messages import JobFields, Message, Return, Stopped
+from common.messages import Message, Return, Stopped
 from common.proc.directory import JobFolders
 from common.proc.executor import Executor
-from common.proc.record import JobRecord, StopRequest
+from common.proc.record import JobRecord
 from common.proc.spool import SpoolError
 from common.sequencer import Sequencer
-from common.states import TERMINAL, State
+from common.states import State
 
 _log = logging.getLogger("jr.host")
 T = TypeVar("T")
 
-SIGNAL_ANSWER = 5.0
-"""Seconds that a supervisor may take to say what became of a signal."""
 HOUSEKEEPING = 600.0
 """Seconds between two looks at what has grown old."""
 DURABLE = (do.Claim, do.SaveRecord, do.SaveStop, do.Spool, do.Forget, do.Quarantine, do.DropClaim)
@@ -51,23 +49,11 @@ class Out(Protocol):
     def changed(self) -> None:
         """The core was told something: look when it wants to be woken."""
 
-    def ended(self, jid: Jid, message: Return) -> None:
+    def ended(self, message: Return) -> None:
         """A job of this host ended."""
 
     def fatal(self, reason: str) -> None:
         """The host cannot go on: the disk or the spawner fails. The daemon ends, jobs live on."""
-
-
-class Then:
-    """Not an effect of the core: tells whoever waits that everything issued earlier is on disk."""
-
-    def __init__(self, waiter: asyncio.Future[None]) -> None:
-        self.waiter = waiter
-
-
-def now() -> Now:
-    """This moment, by both clocks."""
-    return Now(boot=clock.boottime(), wall=clock.wall())
 
 
 class HostShell:
@@ -88,8 +74,7 @@ class HostShell:
         self._disk = ThreadPoolExecutor(1, "disk")
         self._sequencer: Sequencer[Any] = Sequencer(DURABLE, self._commit, self._act, self._broken, self._disk)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._signals: dict[str, asyncio.Future[Stopped]] = {}
-        self._ends: dict[Jid, set[asyncio.Future[Return]]] = {}
+        self.desk = Desk(host, self.committed)
 
     async def open(self) -> list[JobRecord]:
         """Start the spawner, and take over what the disk holds; returns the jobs that run. Raises JrError."""
@@ -155,47 +140,6 @@ class HostShell:
         await self.executor.close()
         self._disk.shutdown()
 
-    # what inline functions and jr-call ask for
-
-    async def run(self, jid: Jid, fields: JobFields, start_within: float) -> asyncio.Future[Return]:
-        """Begin a job here; the result is its return, once it ended. Raises JrError when it cannot be called so."""
-        ended: asyncio.Future[Return] = asyncio.get_running_loop().create_future()
-        self._ends.setdefault(jid, set()).add(ended)
-        ended.add_done_callback(lambda done: self._ends.get(jid, set()).discard(done))
-        try:
-            await self.committed(self._host.begin(jid, fields, start_within, now()))
-        except BaseException:
-            ended.cancel()
-            raise
-        return ended
-
-    async def stop(self, jid: Jid, how: How, signal: int, grace: float, by: str) -> StopAnswer:
-        """Stop or signal a job of this host, durably, and say what became of it."""
-        number = {"term": 15, "kill": 9}.get(how, signal)
-        request = StopRequest(stop=secrets.token_hex(8), how=how, signal=number, grace=grace, by=by, at=clock.wall())
-        was = self._was(jid)
-        answer: asyncio.Future[Stopped] = asyncio.get_running_loop().create_future()
-        self._signals[request.stop] = answer
-        try:
-            outcome, effects = self._host.ask_stop(jid, request, now())
-            await self.committed(effects)
-            reason = ""
-            if outcome == "signalled":
-                async with asyncio.timeout(SIGNAL_ANSWER):
-                    told = await answer
-                outcome, reason = told.outcome, told.reason
-        except TimeoutError:
-            outcome, reason = "failed", f"the supervisor did not answer within {SIGNAL_ANSWER:.0f} s"
-        finally:
-            del self._signals[request.stop]
-        return {"was": was, "outcome": "ended" if outcome == "unknown" else outcome, "reason": reason}
-
-    def _was(self, jid: Jid) -> Any:
-        state = self._host.jobs().get(jid)
-        if state is None:
-            return "finished" if self._host.seen(jid) else "unknown"
-        return "finished" if state in TERMINAL else "queued" if state is State.QUEUED else "running"
-
     # what the executor says
 
     def started(self, jid: Jid, pid: int, at: float) -> None:
@@ -205,11 +149,8 @@ class HostShell:
     def stop_result(self, jid: Jid, stop: str, outcome: Any, signalled: int, reason: str) -> None:
         """What became of a stop request."""
         answer = Stopped(stop=stop, jid=jid, outcome=outcome, signalled=signalled, reason=reason)
-        waiting = self._signals.get(stop)
-        if waiting is None:
+        if not self.desk.answered(answer):
             self.apply(self._host.stop_result(answer))
-        elif not waiting.done():
-            waiting.set_result(answer)
 
     def ended(self, jid: Jid) -> None:
         """The supervisor is gone: look what it left."""
@@ -230,7 +171,7 @@ class HostShell:
         if message is None:
             self.apply(self._host.vanished(jid, now(), "its supervisor ended before it could start"))
             return
-        self._tell_end(jid, message)
+        self._tell_end(message)
         self.apply(self._host.ended(jid, message.state, now()))
 
     def _ending(self, jid: Jid) -> Return | None:
@@ -240,11 +181,9 @@ class HostShell:
         message: Return = from_minion.decode(self.folders.spool_read(jid))
         return message
 
-    def _tell_end(self, jid: Jid, message: Return) -> None:
-        for waiting in list(self._ends.pop(jid, ())):
-            if not waiting.done():
-                waiting.set_result(message)
-        self._out.ended(jid, message)
+    def _tell_end(self, message: Return) -> None:
+        self.desk.ended(message)
+        self._out.ended(message)
 
     def _commit(self, effects: list[Any]) -> None:
         for effect in effects:
@@ -271,7 +210,7 @@ class HostShell:
             case do.Send(message):
                 self._out.send(message)
                 if isinstance(message, Return):
-                    self._tell_end(message.jid, message)
+                    self._tell_end(message)
             case do.SendSpooled(jid):
                 self._spawn(self._send_spooled(jid))
             case do.Start(jid):
@@ -290,7 +229,7 @@ class HostShell:
         message = await inline.call(self._functions[record.function], record, self._agent)
         effects = self._host.called(message, now())
         await self.committed(effects)
-        self._tell_end(record.jid, message)
+        self._tell_end(message)
 
     async def _send_spooled(self, jid: Jid) -> None:
         try:

@@ -131,7 +131,7 @@ def test_everything_dies_at_once(fleet: Fleet) -> None:
     # P6, P9
     jid = gated(fleet, "e", "*")
     for name in ("master", "m1", "m2"):
-        fleet.signal(name, signal.SIGKILL)
+        fleet.send(name, signal.SIGKILL)
     (fleet.base / "e").touch()
     until(lambda: fleet.command("jr-local", "status").code == 3, what="all daemons are gone")
     fleet.up()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.lib.fleet import Fleet, started
+from tests.lib.fleet import USER, Fleet, started
 from tests.lib.wait import until
 
 ALL = {"m1", "m2", "m3"}
@@ -72,7 +72,7 @@ def test_active_shows_who_runs_it(fleet: Fleet, long_job: str) -> None:
     assert set(job) == {"jid", "function", "args", "kwargs", "target", "target_type", "user", "published", "running",
                         "queued", "waiting", "returned"}
     assert (job["function"], job["args"], job["kwargs"]) == ("cmd.run", ["sleep 100"], {})
-    assert (job["target"], job["target_type"], job["user"]) == ("*", "glob", getpass.getuser())
+    assert (job["target"], job["target_type"], job["user"]) == ("*", "glob", USER)
     assert set(job["running"]) == ALL
     assert (job["queued"], job["waiting"], job["returned"]) == ([], [], [])
     for run in job["running"].values():
@@ -86,10 +86,11 @@ def test_every_minion_has_its_proc_file(fleet: Fleet, long_job: str) -> None:
     for minion in ALL:
         record = json.loads(fleet.record(long_job, minion).read_text())
         assert (record["jid"], record["function"], record["args"]) == (long_job, "cmd.run", ["sleep 100"])
-        assert (record["state"], record["user"]) == ("running", getpass.getuser())
+        assert (record["state"], record["user"]) == ("running", USER)
         assert record["pid"] == active[minion]["pid"]
-        assert record["boot_id"] == open("/proc/sys/kernel/random/boot_id").read().strip()
-        assert record["create_time"] == int(open(f"/proc/{record['pid']}/stat").read().rpartition(")")[2].split()[19])
+        assert record["boot_id"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        stat = Path(f"/proc/{record['pid']}/stat").read_text()
+        assert record["create_time"] == int(stat.rpartition(")")[2].split()[19])
 
 
 def test_kill_leaves_nothing_but_a_record_of_who_did_it(fleet: Fleet, long_job: str) -> None:
@@ -104,7 +105,7 @@ def test_kill_leaves_nothing_but_a_record_of_who_did_it(fleet: Fleet, long_job: 
     assert document["counts"] == {"killed": 3}
     for minion in ALL:
         evidence = document["minions"][minion]["evidence"]
-        assert (evidence["by"], evidence["asked_signal"]) == (getpass.getuser(), 9)
+        assert (evidence["by"], evidence["asked_signal"]) == (USER, 9)
         assert document["published"] <= evidence["asked"] <= document["done"]
         assert "survivors" not in evidence
         # S01: the file goes when the return is spooled, the return when the master has it.
@@ -112,7 +113,7 @@ def test_kill_leaves_nothing_but_a_record_of_who_did_it(fleet: Fleet, long_job: 
         until(lambda minion=minion: not list((fleet.state(minion) / "spool").iterdir()), what="the ack")  # type: ignore[misc]
     assert long_job not in fleet.run("jobs.active").json
     shown = fleet.command("jr-run", "jobs.lookup_jid", long_job).out
-    assert f"by {getpass.getuser()}" in shown
+    assert f"by {USER}" in shown
 
 
 def test_the_killed_job_stands_in_the_list(fleet: Fleet, long_job: str) -> None:

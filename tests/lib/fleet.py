@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,8 @@ import yaml
 from tests.lib.wait import until
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
+USER = pwd.getpwuid(os.geteuid()).pw_name
+"""Who runs the tests, and so the commands."""
 SECONDS = 40.0
 """A command that takes longer hangs."""
 LOG_TAIL = 2000
@@ -69,7 +72,6 @@ class Fleet:
         self.root = base / "f"
         self._env = {name: value for name, value in os.environ.items() if not name.startswith("JR_")}
         self._env |= {"JR_ROOT": str(self.root), "PATH": f"{base / 'bin'}:{os.environ['PATH']}", **env}
-        self.jids: set[str] = set()
 
     # commands
 
@@ -183,7 +185,7 @@ class Fleet:
                 return int(words[3]) if words[1] == "up" else None
         return None
 
-    def signal(self, name: str, number: signal.Signals) -> None:
+    def send(self, name: str, number: signal.Signals) -> None:
         """Send a daemon a signal."""
         pid = self.pid(name)
         assert pid is not None, f"{name} does not run"
@@ -191,7 +193,7 @@ class Fleet:
 
     def end(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         """End a daemon by a signal, and wait until it is gone."""
-        self.signal(name, number)
+        self.send(name, number)
         until(lambda: self.pid(name) is None, what=f"{name} is gone")
 
     def restart(self, *names: str, number: signal.Signals = signal.SIGTERM) -> None:

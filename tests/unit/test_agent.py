@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from common.ids import MinionId
 from common.link import Closed
-from common.messages import Ack, Enrol, Enrolled, Ping, Pong, Welcome
+from common.messages import Ack, Enrol, Enrolled, Ping, Pong, Publish, Welcome
 from common.messages import Stop as StopMessage
 from common.states import State
 from minion.core.agent import BACKOFF_FIRST, BACKOFF_MOST, GONE, GREETING, QUIET, Agent, Identity, Stage
@@ -102,7 +102,7 @@ def test_a_line_on_which_both_speak_is_not_pinged() -> None:
         line.hear(Ack(jid=jid(1)))
         line.agent.said(line.jobs.now)
         assert line.after(0) == []
-    assert line.wait() == QUIET - 10 or line.after(line.wait()) == []
+    assert 0 < line.wait() <= QUIET
 
 
 def test_who_only_listens_says_that_it_lives() -> None:
@@ -238,8 +238,6 @@ def test_words_out_of_turn_are_dropped() -> None:
 
 
 def test_jobs_go_to_the_host_and_their_words_back() -> None:
-    from common.messages import Publish
-
     line = Line().online()
     publish = Publish(jid=jid(1), job=FIELDS, start_by=line.jobs.master_now + 60)
     assert line.hear(publish) == ["claim 1", "record 1 accepted", "say accepted 1", "start 1"]
@@ -281,12 +279,10 @@ def test_master_time_is_an_upper_bound() -> None:  # DESIGN 5, rule 6
     line.hear(Welcome(master="us", time=NOON + 5000, return_limit=1))
     assert line.agent.offset_known
     assert line.agent.master_now(line.jobs.now) == NOON + 5004
-    line.after(QUIET - 4)
-    line.after(4)
-    asked = line.jobs.time - 4 if line.agent.master_now(line.jobs.now) else 0.0
+    assert line.after(QUIET - 4) == ["line: ping 1"]
     line.jobs.time += 1
     line.hear(Pong(n=1, time=NOON + 6000))
-    assert line.agent.master_now(line.jobs.now) - (NOON + 6000) in (line.jobs.time - asked, 1.0)
+    assert line.agent.master_now(line.jobs.now) == NOON + 6001
 
 
 def test_an_answer_to_an_older_question_does_not_set_the_time() -> None:

@@ -107,7 +107,7 @@ def _symlink(path: Path) -> None:
 
 DAMAGE: dict[str, Callable[[Path], Any]] = {
     "empty": lambda path: path.touch(),
-    "binary": lambda path: path.write_bytes(os.urandom(1000)),
+    "binary": lambda path: path.write_bytes(bytes(range(256)) * 4),
     "no map": lambda path: path.write_text("[]"),
     "wrong types": lambda path: path.write_bytes(encode_record(record()).replace(b'"user": "root"', b'"user": 5')),
     "missing field": lambda path: path.write_bytes(encode_record(record()).replace(b'"user": "root",', b"")),
@@ -213,7 +213,7 @@ def test_stop_requests_are_bounded(folders: JobFolders) -> None:
     assert "first" in kept
     for one in signals:
         folders.append_stop(A, structs.replace(one, stop=one.stop + "again"))
-    assert [one.stop for one in folders.read_stops(A)][0] == "first"
+    assert next(iter(folders.read_stops(A))).stop == "first"
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'[{"stop": "x"}]', b"\xff"])

@@ -1,0 +1,45 @@
+"""How both daemons live: open what they need, serve until they are told to stop or cannot go on, give all back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from abc import ABC, abstractmethod
+
+from common.errors import JrError
+
+
+class Daemon(ABC):
+    """A process that serves. `run` returns when it is told to stop, and raises JrError when it cannot go on."""
+
+    def __init__(self, name: str) -> None:
+        """`name` is what its log lines say: `master` or `minion`."""
+        self._name = name
+        self._log = logging.getLogger(f"jr.{name}")
+        self._stop = asyncio.Event()
+        self._failure: str | None = None
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. Running jobs go on without the daemon. Raises JrError."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        async with contextlib.AsyncExitStack() as stack:
+            await self._open(stack)
+            self._log.info("ready", extra={"action": f"{self._name}.ready"})
+            await self._stop.wait()
+            self._log.info("stopping; running jobs go on", extra={"action": f"{self._name}.stop"})
+        if self._failure is not None:
+            raise JrError(self._failure)
+
+    def fatal(self, reason: str) -> None:
+        """What the daemon cannot live without is gone: end, and let the service manager start anew."""
+        self._log.critical("cannot go on: %s", reason, extra={"action": f"{self._name}.fatal"})
+        self._failure = self._failure or reason
+        self._stop.set()
+
+    @abstractmethod
+    async def _open(self, stack: contextlib.AsyncExitStack) -> None:
+        """Open everything; what is pushed on the stack is given back in reverse order. Raises JrError."""
