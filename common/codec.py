@@ -66,7 +66,8 @@ def encode(message: Message) -> bytes:
     """The frame of a message. Raises CodecError when it is above the limit of a frame."""
     frame = _encoder.encode(message)
     if len(frame) > FRAME_LIMIT:
-        raise CodecError(f"cannot send {type(message).__name__}: {len(frame)} bytes, above the {FRAME_LIMIT} of a frame")
+        kind = type(message).__name__
+        raise CodecError(f"cannot send {kind}: {len(frame)} bytes, above the {FRAME_LIMIT} of a frame")
     return frame
 
 

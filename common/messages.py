@@ -76,6 +76,8 @@ class JobFields(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Seconds that the payload may run; None is for ever."""
     grace: float = 10.0
     """Seconds between TERM and KILL."""
+    metadata: dict[str, Text] = {}
+    """Of a job that began on a minion; that of the master's own jobs stays with the master."""
     typed: bool = False
     """True when args and kwargs hold the text that was typed, to be converted by the function's type hints."""
 

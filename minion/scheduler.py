@@ -83,7 +83,8 @@ class Scheduler:
         entry = self._engine.entry(due.name)
         jid = self._last = mint(clock.wall(), self._last, self._minion)
         fields = JobFields(function=entry.function, args=Raw(pack(entry.args)), kwargs=Raw(pack(entry.kwargs)),
-                           user=USER, schedule=due.name, timeout=entry.timeout, grace=self._grace)
+                           user=USER, schedule=due.name, timeout=entry.timeout, grace=self._grace,
+                           metadata=entry.metadata)
         self._runs[jid] = due.name
         try:
             if self._hands is not None:

@@ -359,7 +359,7 @@ class Host:
         return JobRecord(
             jid=jid, function=fields.function, args=plan.args, kwargs=plan.kwargs, user=fields.user,
             state=State.RUNNING if plan.inline else State.ACCEPTED, schedule=fields.schedule, accepted=now.wall,
-            timeout=plan.timeout, grace=fields.grace, typed=fields.typed, inline=plan.inline,
+            timeout=plan.timeout, grace=fields.grace, metadata=fields.metadata, typed=fields.typed, inline=plan.inline,
             left_behind="kill" if self._limits.left_behind == "kill" else "leave",
             output_limit=self._limits.output_limit, return_limit=self._limits.return_limit,
             deadline_boot_id=self._limits.boot_id, deadline=deadline, start_by=start_by,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from pathlib import Path
 
 from msgspec import structs
 
@@ -11,6 +10,7 @@ from common import clock
 from common.messages import Evidence, Process, Return
 from common.proc import remains
 from common.proc.ending import SHOWN
+from common.proc.layout import Layout
 from common.proc.output import excerpt_of_file
 from common.proc.processes import Seen
 from common.proc.record import JobRecord, StopRequest, fields_of
@@ -18,13 +18,13 @@ from common.proc.remains import Remains
 from common.states import State
 
 
-def conclude(record: JobRecord, stops: list[StopRequest], output: tuple[Path, Path]) -> Return:
+def conclude(record: JobRecord, stops: list[StopRequest], layout: Layout) -> Return:
     """End what is left of a job without a supervisor, and say so. The caller holds the job's lock.
 
     A job in the middle goes, since nobody could ever tell how it ended; so does one that somebody wanted stopped. What
     a finished payload left behind follows the job's own rule.
     """
-    found = remains.look_for(record)
+    found = remains.look_for(record, layout.state)
     asked = next((request for request in stops if request.how != "signal"), None)
     if found.payload_lived or asked is not None or record.left_behind == "kill":
         remains.end(record, found)
@@ -33,7 +33,7 @@ def conclude(record: JobRecord, stops: list[StopRequest], output: tuple[Path, Pa
         left = found.found
     if (group := remains.group_of(record)) is not None:
         group.remove()
-    out, err = (excerpt_of_file(path) for path in output)
+    out, err = (excerpt_of_file(path) for path in layout.output_of(record.jid))
     return Return(jid=record.jid, job=fields_of(record), state=State.LOST, stdout=out.data, stderr=err.data,
                   truncated=out.cut or err.cut, accepted=record.accepted, started=record.started, ended=clock.wall(),
                   pid=record.pid, evidence=_evidence(record, found, asked, left))

@@ -227,7 +227,7 @@ class JobFolders:
             if not free:
                 return None
             if (state := self.spool_state(jid)) is None:
-                message = conclude(record, self.read_stops(jid), self.layout.output_of(jid))
+                message = conclude(record, self.read_stops(jid), self.layout)
                 spool.put(self.layout.spool_of(jid), codec.encode(message))
                 state = message.state
                 _log.warning("%s lost its supervisor: %s", jid, message.evidence.reason,

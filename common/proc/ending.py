@@ -90,7 +90,7 @@ def _job(record: dict[str, Any]) -> dict[str, Any]:
         "function": record["function"], "args": Packed(base64.b64decode(record["args_packed"])),
         "kwargs": Packed(base64.b64decode(record["kwargs_packed"])), "user": record["user"],
         "schedule": record.get("schedule"), "timeout": record.get("timeout"), "grace": record["grace"],
-        "typed": record.get("typed", False),
+        "typed": record.get("typed", False), "metadata": record.get("metadata", {}),
     }
 
 

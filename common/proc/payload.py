@@ -20,7 +20,7 @@ from common import functions
 from common.functions import Command, Failed
 from common.ids import Jid
 from common.proc import mark, report
-from common.proc.processes import MARK
+from common.proc.processes import MARK, STATE
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """What commands are looked for in when the daemon itself has no PATH."""
@@ -79,6 +79,8 @@ def environment(user: str | None, jid: str, extra: Mapping[str, str] | None = No
               "SHELL": account.pw_shell or "/bin/sh"}
     if zone := os.environ.get("TZ"):
         built["TZ"] = zone
+    if state := os.environ.get(STATE):
+        built[STATE] = state
     return built | dict(extra or {}) | {MARK: jid}
 
 

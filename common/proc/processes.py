@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 MARK = "JR_JID"
+STATE = "JR_STATE"
 """The environment variable that carries the jid into everything a job starts."""
 _DEAD = frozenset("ZXx")
 _SET_CHILD_SUBREAPER = 36
@@ -121,10 +122,13 @@ def open_verified(seen: Seen) -> int | None:
     return pidfd
 
 
-def marked(jid: str) -> list[Seen]:
-    """Every living process whose environment carries the mark of this job, as far as we may read it."""
-    wanted = f"{MARK}={jid}".encode()
-    return [seen for seen in living() if wanted in _environment(seen.pid).split(b"\0")]
+def marked(jid: str, state: str) -> list[Seen]:
+    """Every living process whose environment carries the mark of this job, as far as we may read it.
+
+    `state` is the host's state folder: another minion of this machine may run the same job.
+    """
+    wanted = {f"{MARK}={jid}".encode(), f"{STATE}={state}".encode()}
+    return [seen for seen in living() if wanted <= set(_environment(seen.pid).split(b"\0"))]
 
 
 def _children(pid: int) -> list[int]:

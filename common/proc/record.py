@@ -60,6 +60,7 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     args_packed: str
     """The job's own arguments as they came, packed, in base64: what its return must carry."""
     kwargs_packed: str
+    metadata: dict[str, str] = {}
     typed: bool = False
     inline: bool = False
     """True when it runs inside the agent: no supervisor, no payload."""
@@ -108,7 +109,7 @@ def fields_of(record: JobRecord) -> JobFields:
     """The job's own fields, as they came: what its return carries."""
     return JobFields(function=record.function, args=Raw(base64.b64decode(record.args_packed)),
                      kwargs=Raw(base64.b64decode(record.kwargs_packed)), user=record.user, schedule=record.schedule,
-                     timeout=record.timeout, grace=record.grace, typed=record.typed)
+                     timeout=record.timeout, grace=record.grace, metadata=record.metadata, typed=record.typed)
 
 
 def decode_stops(data: bytes) -> list[StopRequest]:

@@ -24,6 +24,8 @@ _SIGKILL = 9
 class Remains:
     """What was found, and what became of it."""
 
+    state: Path
+    """The state folder of the host."""
     payload_lived: bool = False
     """The job was in the middle when its supervisor went."""
     found: list[Seen] = field(default_factory=list)
@@ -32,12 +34,15 @@ class Remains:
     took: float | None = None
 
 
-def look_for(record: JobRecord) -> Remains:
-    """All that lives of the job. Nothing when it was started in another boot: then every number means a stranger."""
+def look_for(record: JobRecord, state: Path) -> Remains:
+    """All that lives of the job of this state folder.
+
+    Nothing when it was started in another boot: then every number means a stranger.
+    """
     if record.boot_id != clock.boot_id() or record.pid is None or record.create_time is None:
-        return Remains()
+        return Remains(state)
     lived = processes.is_alive(record.pid, record.create_time)
-    return Remains(payload_lived=lived, found=_members(record))
+    return Remains(state, payload_lived=lived, found=_members(record, state))
 
 
 def end(record: JobRecord, remains: Remains) -> None:
@@ -51,7 +56,7 @@ def end(record: JobRecord, remains: Remains) -> None:
             cgroup.kill()
         signalled.update((one.pid, one.ticks) for one in left if _kill(one))
         _wait_for(left)
-        left = _members(record)
+        left = _members(record, remains.state)
     remains.signalled, remains.survivors = len(signalled), left
     remains.took = clock.boottime() - began if signalled else None
 
@@ -63,14 +68,14 @@ def group_of(record: JobRecord) -> Cgroup | None:
     return Cgroup(Path(record.cgroup))
 
 
-def _members(record: JobRecord) -> list[Seen]:
+def _members(record: JobRecord, state: Path) -> list[Seen]:
     """By cgroup, by mark, and what descends from either: a child may have cleared its environment."""
     everything = processes.living()
     cgroup = group_of(record)
     inside = set() if cgroup is None else set(cgroup.pids())
     is_ours: Callable[[Seen], bool] = lambda one: one.pid in inside or _is_payload(one, record)  # noqa: E731
     roots = {one.pid: one for one in everything if is_ours(one)}
-    roots |= {one.pid: one for one in processes.marked(record.jid)}
+    roots |= {one.pid: one for one in processes.marked(record.jid, str(state))}
     for root in list(roots):
         roots |= {one.pid: one for one in processes.below(root, everything)}
     return [one for one in roots.values() if one.pid != os.getpid()]

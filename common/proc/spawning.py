@@ -16,7 +16,7 @@ from typing import Any
 
 from common import packing
 from common.proc import channel, mark
-from common.proc.processes import MARK
+from common.proc.processes import MARK, STATE
 
 CLOSE_SECONDS = 5.0
 """How long a spawner may take to end once its socket is closed."""
@@ -43,7 +43,7 @@ class Spawned:
         self._link.setblocking(False)
         with theirs:
             try:
-                self._process = _execute(theirs.fileno())
+                self._process = _execute(theirs.fileno(), str(config["state"]))
             except OSError:
                 self._link.close()
                 raise
@@ -143,10 +143,10 @@ class Spawned:
             self._read()
 
 
-def _execute(fd: int) -> subprocess.Popen[bytes]:
+def _execute(fd: int, state: str) -> subprocess.Popen[bytes]:
     """The process, in its own session, with room for the mark of a job in its environment."""
     env = {name: value for name in _KEPT if (value := os.environ.get(name)) is not None}
-    env |= {MARK: mark.BLANK, "PYTHONPATH": str(_ROOT)}
+    env |= {MARK: mark.BLANK, STATE: state, "PYTHONPATH": str(_ROOT)}
     # -P: the folder the daemon happens to be started in must not be a place that code comes from.
     command = [sys.executable, "-P", "-m", "common.proc.spawner", str(fd)]
     return subprocess.Popen(command, env=env, pass_fds=(fd,), stdin=subprocess.DEVNULL, start_new_session=True)

@@ -54,7 +54,7 @@ Exit codes, the first that fits:
 @click.argument("target")
 @click.argument("function")
 @click.option("-L", "as_list", is_flag=True, help="TARGET is a list of minion ids: a,b,c.")
-@click.option("-E", "as_regex", is_flag=True, help="TARGET is a regular expression, matched from the start of minion ids.")
+@click.option("-E", "as_regex", is_flag=True, help="TARGET is a regular expression, matched from the start of an id.")
 @click.option("--async", "detached", is_flag=True, help="Print the jid alone and do not wait.")
 @click.option("--wait", metavar="SECONDS", callback=duration, help="Wait no longer than this; the job goes on.")
 @click.option("--timeout", metavar="DURATION", callback=positive_duration,

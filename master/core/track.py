@@ -192,7 +192,8 @@ class Tracker:
         if jid.suffix not in ("", minion.suffix):
             return [do.Send(connection, Ack(jid=jid, refused="this jid carries another minion's suffix"))]
         published = (word.accepted if isinstance(word, Return) else word.at) or now
-        job = Job(jid=jid, fields=word.job, target=minion, target_type="minion", published=published, start_by=now)
+        job = Job(jid=jid, fields=word.job, target=minion, target_type="minion", published=published, start_by=now,
+                  metadata=word.job.metadata)
         pair = Pair(jid=jid, minion=minion, state=State.PLANNED)
         effects = self._ledger.add(job, [pair], minted=False)
         return effects + self.word(self._ledger.jobs[jid], minion, connection, word, now)

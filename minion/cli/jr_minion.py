@@ -10,6 +10,7 @@ import click
 from common.cli.main import main as run
 from common.cli.options import root_option
 from common.errors import Exit
+from common.join import read_join
 from common.log import setup
 from config.load import describe, load_minion
 from config.paths import find
@@ -34,6 +35,8 @@ def command(root: str | None, join: str | None, minion_id: str | None, check_con
     flags = {"join": join, "id": minion_id, "log_level": log_level, "log_format": log_format}
     loaded = load_minion(paths, os.environ, flags)
     if check_config:
+        if loaded.settings.join:
+            read_join(loaded.settings.join)
         click.echo("\n".join(describe(loaded)))
         return Exit.OK
     setup(loaded.settings.log_level, loaded.settings.log_format)

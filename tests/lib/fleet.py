@@ -14,6 +14,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -77,11 +78,12 @@ class Fleet:
 
     def command(self, program: str, *words: str, stdin: str | None = None, root: Path | None = None,
                 user: int | None = None, env: Mapping[str, str] | None = None) -> Done:
-        """Run one of jr's commands to its end, perhaps with another root or as another user. It never shows a traceback."""
+        """Run one of jr's commands to its end, perhaps with another root or as another user. It shows no traceback."""
         environ = {**self._env, **(env or {}), **({} if root is None else {"JR_ROOT": str(root)})}
-        ended = subprocess.run([str(SCRIPTS / program), *words], input=stdin, capture_output=True, text=True, cwd="/",
+        argv = [str(SCRIPTS / program)] if user is None else _as(user, program)
+        ended = subprocess.run([*argv, *words], input=stdin, capture_output=True, text=True, cwd="/",
                                stdin=subprocess.DEVNULL if stdin is None else None, env=environ, timeout=SECONDS,
-                               user=user, check=False)
+                               check=False)
         assert "Traceback" not in ended.stdout + ended.stderr, ended
         assert "internal error" not in ended.stderr, ended
         return Done(ended.returncode, ended.stdout, ended.stderr)
@@ -243,6 +245,14 @@ class Fleet:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.base, ignore_errors=True)
+
+
+def _as(user: int, program: str) -> list[str]:
+    """A command as another user, who perhaps may not read the interpreter's own files: the user changes after the load."""
+    package = "minion" if program in ("jr-call", "jr-minion") else "master"
+    code = (f"import os; from {package}.cli.{program.replace('-', '_')} import main\n"
+            f"os.setgroups([]); os.setgid({user}); os.setuid({user}); main()")
+    return [sys.executable, "-c", code]
 
 
 @contextlib.contextmanager

@@ -228,7 +228,7 @@ def test_a_function_is_found_by_its_mark(tmp_path: Path) -> None:
     async def story(host: TestHost) -> list[int]:
         jid = host.start("plain.sleep", 300)
         pid = await host.running(jid)
-        found = await host.until(lambda: processes.marked(jid), "the mark")
+        found = await host.until(lambda: processes.marked(jid, str(tmp_path)), "the mark")
         assert [one.pid for one in found] == [pid]
         record = host.folders.read_record(jid)
         assert record is not None
@@ -236,7 +236,7 @@ def test_a_function_is_found_by_its_mark(tmp_path: Path) -> None:
         os.kill(record.supervisor, signal.SIGKILL)
         await host.until(lambda: ("ended", jid) in host.events.seen, "the end of the supervisor")
         assert host.folders.settle(jid) is State.LOST
-        return [one.pid for one in processes.marked(jid)]
+        return [one.pid for one in processes.marked(jid, str(tmp_path))]
     assert on_host(tmp_path, story, containment="subreaper") == []
 
 

@@ -187,7 +187,7 @@ def test_the_environment_is_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     lines = run_one(tmp_path, "run.shell", "env", jid=jid).stdout.decode().splitlines()
     found = dict(line.split("=", 1) for line in lines)
     user = pwd.getpwuid(os.geteuid())
-    assert found.pop("JR_JID") == jid
+    assert (found.pop("JR_JID"), found.pop("JR_STATE")) == (jid, str(tmp_path))
     assert (found["HOME"], found["USER"], found["LOGNAME"]) == (user.pw_dir, user.pw_name, user.pw_name)
     # The shell adds the last three by itself.
     assert set(found) <= {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "PWD", "SHLVL", "_"}
@@ -198,7 +198,7 @@ def test_functions_get_the_same_environment(tmp_path: Path, monkeypatch: pytest.
     jid = fresh_jid()
     found = value_of(run_one(tmp_path, "plain.environment", jid=jid))
     assert found["JR_JID"] == jid
-    assert set(found) <= {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "JR_JID"}
+    assert set(found) <= {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "JR_JID", "JR_STATE"}
 
 
 def test_children_of_functions_carry_the_mark(tmp_path: Path) -> None:

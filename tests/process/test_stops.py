@@ -145,7 +145,7 @@ def test_a_tree_that_keeps_forking_is_reached(tmp_path: Path, containment: str) 
 
     end = on_host(tmp_path, story, containment=containment)
     assert (end.state, end.evidence.survivors) == (State.KILLED, [])
-    assert processes.marked(jid[0]) == []
+    assert processes.marked(jid[0], str(tmp_path)) == []
 
 
 @pytest.mark.parametrize("containment", CONTAINMENT)
@@ -155,7 +155,7 @@ def test_a_process_that_never_stays_is_reached(tmp_path: Path, containment: str)
     script = f"{sys.executable} {comet} & {sys.executable} {comet} & sleep 300"
     end = on_host(tmp_path, lambda host: stop_one(host, script, "kill"), containment=containment)
     assert (end.state, end.evidence.survivors) == (State.KILLED, [])
-    assert processes.marked(end.jid) == []
+    assert processes.marked(end.jid, str(tmp_path)) == []
 
 
 def test_signal_goes_to_the_group_and_kills_no_job(tmp_path: Path) -> None:

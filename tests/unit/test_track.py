@@ -332,9 +332,9 @@ def test_a_stopped_job_that_never_arrived_is_not_sent_to_be_stopped(master: Rule
 def test_cancelled_after_the_end_is_only_an_answer(master: Ruled) -> None:
     name, _ = master.publish("m1,m2", "list")
     master.stop(name, minions=["m1"])
-    master.core.ledger.jobs[name].stops[MinionId("m2")] = dict(master.core.ledger.jobs[name].stops[MinionId("m1")])
-    master.say(2, "m2", returned(name))
-    assert master.stopped(2, "m2", name, "cancelled") == []
+    master.say(1, "m1", returned(name))
+    assert master.stopped(1, "m1", name, "cancelled") == []
+    assert master.core.ledger.jobs[name].pairs[MinionId("m1")].state is State.SUCCEEDED
 
 
 def test_what_was_not_sent_is_killed_by_the_master_alone(master: Ruled) -> None:

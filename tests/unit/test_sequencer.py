@@ -1,0 +1,168 @@
+"""One order for all effects: nothing leaves before what was to be saved earlier is on disk. # P1, P3"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor, Future
+from typing import Any
+
+import pytest
+
+from common import sequencer
+from common.sequencer import Sequencer
+
+
+class Save(str):
+    """Something durable."""
+
+
+class Disk(Executor):
+    """A disk thread whose writes end when the test says so."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Future[Any], Callable[[], Any]]] = []
+
+    def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self.waiting.append((future, lambda: call(*args, **kwargs)))
+        return future
+
+    async def write(self, error: BaseException | None = None) -> None:
+        """Let the write that is under way end, well or badly."""
+        future, call = self.waiting.pop(0)
+        if error is None:
+            future.set_result(call())
+        else:
+            future.set_exception(error)
+        for _ in range(3):  # the result comes over to the loop, then its callbacks run
+            await asyncio.sleep(0)
+
+
+class Story:
+    """A sequencer, and what it did in order."""
+
+    def __init__(self) -> None:
+        self.disk = Disk()
+        self.done: list[str] = []
+        self.more: dict[str, list[str]] = {}
+        self.queue: Sequencer[str] = Sequencer((Save,), self._commit, self._act, self._broken, self.disk)
+
+    def _commit(self, saves: list[str]) -> None:
+        self.done.append(f"[{' '.join(saves)}]")
+
+    def _act(self, effect: str) -> None:
+        self.done.append(effect)
+        self.queue.submit(self.more.pop(effect, []))
+
+    def _broken(self, error: BaseException) -> None:
+        self.done.append(f"broken: {error}")
+
+
+def played(scene: Callable[[Story], Coroutine[Any, Any, None]]) -> list[str]:
+    """Play a scene on a loop; what was done."""
+    async def play() -> list[str]:
+        story = Story()
+        await scene(story)
+        return story.done
+
+    return asyncio.run(play())
+
+
+def test_what_needs_no_disk_leaves_at_once() -> None:
+    async def scene(story: Story) -> None:
+        story.queue.submit(["a", "b"])
+        assert story.done == ["a", "b"]
+        await story.queue.drained()
+
+    assert played(scene) == ["a", "b"]
+
+
+def test_nothing_leaves_before_what_was_issued_earlier_is_saved() -> None:
+    async def scene(story: Story) -> None:
+        story.queue.submit(["a", Save("S"), "b"])
+        story.queue.submit(["c"])  # another event's: it waits as well
+        assert story.done == ["a"]
+        await story.disk.write()
+
+    assert played(scene) == ["a", "[S]", "b", "c"]
+
+
+def test_what_comes_during_a_write_shares_the_next_one() -> None:
+    async def scene(story: Story) -> None:
+        story.queue.submit([Save("S1"), "a"])
+        story.queue.submit([Save("S2"), "b"])
+        story.queue.submit([Save("S3"), "c"])
+        await story.disk.write()
+        assert story.done == ["[S1]", "a"]
+        await story.disk.write()
+        assert not story.disk.waiting
+
+    assert played(scene) == ["[S1]", "a", "[S2 S3]", "b", "c"]
+
+
+def test_one_batch_is_one_write() -> None:
+    async def scene(story: Story) -> None:
+        story.queue.submit([Save("S1"), "a", Save("S2"), "b"])
+        await story.disk.write()
+
+    assert played(scene) == ["[S1 S2]", "a", "b"]
+
+
+def test_effects_of_effects_come_behind() -> None:
+    async def scene(story: Story) -> None:
+        story.more = {"a": ["late", Save("S")]}
+        story.queue.submit(["a", "b"])
+        assert story.done == ["a", "b", "late"]
+        await story.disk.write()
+
+    assert played(scene) == ["a", "b", "late", "[S]"]
+
+
+def test_a_write_that_fails_drops_all_that_is_behind_it() -> None:
+    async def scene(story: Story) -> None:
+        story.queue.submit(["a", Save("S1"), "b"])
+        story.queue.submit([Save("S2"), "c"])
+        await story.disk.write(OSError("disk full"))
+        await story.queue.drained()
+        story.queue.submit(["d", Save("S3"), "e"])  # and it goes on from there
+        await story.disk.write()
+
+    assert played(scene) == ["a", "broken: disk full", "d", "[S3]", "e"]
+
+
+def test_a_write_that_is_cancelled_counts_as_failed() -> None:
+    async def scene(story: Story) -> None:
+        story.queue.submit([Save("S"), "a"])
+        story.disk.waiting.pop()[0].cancel()
+        await story.queue.drained()
+
+    assert played(scene) == ["broken: "]
+
+
+def test_whoever_closes_waits_for_all() -> None:
+    async def scene(story: Story) -> None:
+        story.queue.submit([Save("S1"), "a"])
+        story.queue.submit([Save("S2"), "b"])
+        waiting = asyncio.ensure_future(story.queue.drained())
+        await story.disk.write()
+        assert not waiting.done()
+        await story.disk.write()
+        await waiting
+
+    assert played(scene) == ["[S1]", "a", "[S2]", "b"]
+
+
+def test_it_says_when_the_disk_is_too_far_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sequencer, "BOUND", 3)
+
+    async def scene(story: Story) -> None:
+        story.queue.submit([Save("S"), "a"])
+        story.queue.submit(["b", "c"])
+        assert not story.queue.full
+        story.queue.submit(["d"])
+        assert story.queue.full
+        await story.disk.write()
+        assert not story.queue.full
+
+    assert played(scene)[-1] == "d"
