@@ -23,7 +23,7 @@ def pair_document(state: State, *, retcode: int | None, value: bytes | None, std
         "state": str(state), "retcode": retcode, "return": None, "stdout": out, "stderr": err, "started": started,
         "ended": ended, "duration": duration, "pid": pid, "evidence": to_builtins(evidence) or None}
     if value is not None:
-        told["return"] = _opened(value)
+        told["return"] = opened(value)
     elif retcode is not None and not expired:
         told["return"] = out.removesuffix("\n")
     if truncated:
@@ -41,7 +41,7 @@ def of_return(message: Return) -> dict[str, Any]:
         duration=message.duration, pid=message.pid, evidence=message.evidence, truncated=message.truncated)
 
 
-def _opened(value: bytes) -> Any:
+def opened(value: bytes) -> Any:
     """What a minion packed; a value that does not unpack within the limits is told as text that says so."""
     try:
         return unpack(value)

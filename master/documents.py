@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from common.codec import unpack
 from common.ids import MinionId
-from common.pairs import pair_document
+from common.messages import JobFields
+from common.pairs import opened, pair_document
 from common.states import State
 from master.core.ledger import OpenJob
 from master.records import Job, Outcome, Pair
@@ -18,7 +18,7 @@ def summary(job: Job) -> dict[str, Any]:
     """What a job is, in a list."""
     fields = job.fields
     told: dict[str, Any] = {
-        "jid": str(job.jid), "function": fields.function, "args": unpack(fields.args), "kwargs": unpack(fields.kwargs),
+        "jid": str(job.jid), "function": fields.function, "args": _args(fields), "kwargs": _kwargs(fields),
         "target": job.target, "target_type": job.target_type, "user": fields.user, "published": job.published,
         "done": job.done}
     if fields.schedule is not None:
@@ -53,14 +53,14 @@ def pair(row: Pair) -> dict[str, Any]:
         truncated=outcome.truncated, expired=row.expired)
 
 
-def active(opened: OpenJob, now: float) -> dict[str, Any]:
+def active(job: OpenJob, now: float) -> dict[str, Any]:
     """One open job: who runs it, who has it queued, who is waited for, who returned."""
-    told = summary(opened.job)
+    told = summary(job.job)
     del told["done"]
     running: dict[str, Any] = {}
     groups: dict[str, list[str]] = {"queued": [], "waiting": [], "returned": []}
-    for minion, row in opened.pairs.items():
-        if minion not in opened.open:
+    for minion, row in job.pairs.items():
+        if minion not in job.open:
             groups["returned"].append(str(minion))
         elif row.state is State.RUNNING:
             age = None if row.started is None else max(0.0, now - row.started)
@@ -68,3 +68,14 @@ def active(opened: OpenJob, now: float) -> dict[str, Any]:
         else:
             groups["queued" if row.state is State.QUEUED else "waiting"].append(str(minion))
     return {**told, "running": running, **groups}
+
+
+def _args(fields: JobFields) -> list[Any]:
+    """The arguments. A job that began on a minion says them itself, and nobody has called it here: they may be anything."""
+    args = opened(bytes(fields.args))
+    return args if isinstance(args, list) else [args]
+
+
+def _kwargs(fields: JobFields) -> dict[Any, Any]:
+    kwargs = opened(bytes(fields.kwargs))
+    return kwargs if isinstance(kwargs, dict) else {"?": kwargs}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -56,7 +56,7 @@ class Desk:
     async def stop(self, jid: Jid, how: How, signal: int, grace: float, by: str) -> StopAnswer:
         """Stop or signal a job of this host, durably, and say what became of it."""
         number = {"term": 15, "kill": 9}.get(how, signal)
-        request = StopRequest(stop=secrets.token_hex(8), how=how, signal=number, grace=grace, by=by, at=clock.wall())
+        request = StopRequest(stop=os.urandom(8).hex(), how=how, signal=number, grace=grace, by=by, at=clock.wall())
         was = self._was(jid)
         answer: asyncio.Future[Stopped] = asyncio.get_running_loop().create_future()
         self._signals[request.stop] = answer

@@ -53,7 +53,7 @@ def command(root: Path) -> Callable[[], object]:
 
 def bare_start() -> float:
     """Seconds of an interpreter that does nothing."""
-    return timed(lambda: subprocess.run([sys.executable, "-S", "-c", ""], check=True), 15)
+    return timed(lambda: subprocess.run([sys.executable, "-c", ""], check=True), 15)
 
 
 def bare_fork_exec() -> float:

@@ -48,7 +48,7 @@ def test_the_newest_comes_first(fleet: Fleet, past: dict[str, str]) -> None:
     (["minion=m2", "function=test.ping"], ["ghost", "both"]),
     (["state=failed"], ["failed"]),
     (["state=undelivered"], ["ghost"]),
-    (["state=undelivered", "minion=m2"], []),
+    (["state=undelivered", "minion=m1"], []),
     (["metadata.ticket=42"], ["noted"]),
     (["metadata.ticket=42", "metadata.who=you"], []),
     ([f"user={USER}", "state=failed"], ["failed"]),
