@@ -81,7 +81,7 @@ def unpack(packed: bytes | memoryview | msgspec.Raw, limit: int = FRAME_LIMIT) -
                                max_array_len=100_000, max_map_len=100_000, max_ext_len=0,
                                ext_hook=_no_extension)
     except (ValueError, TypeError, RecursionError, msgpack.exceptions.UnpackException) as error:
-        raise CodecError(f"cannot unpack a value: {error or type(error).__name__}") from error
+        raise CodecError(f"cannot unpack a value: {str(error) or type(error).__name__}") from error
 
 
 def _no_extension(code: int, data: bytes) -> Any:

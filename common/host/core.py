@@ -103,6 +103,8 @@ class Host:
     def __init__(self, limits: Limits, planner: Planner) -> None:
         self._limits = limits
         self._planner = planner
+        self.return_limit = limits.return_limit
+        """Bytes of a packed value above which it is cut: the master says so with each Welcome."""
         self._jobs: dict[Jid, Job] = {}
         self._claims: dict[Jid, float] = {}
         self._queue: list[Jid] = []
@@ -361,7 +363,7 @@ class Host:
             state=State.RUNNING if plan.inline else State.ACCEPTED, schedule=fields.schedule, accepted=now.wall,
             timeout=plan.timeout, grace=fields.grace, metadata=fields.metadata, typed=fields.typed, inline=plan.inline,
             left_behind="kill" if self._limits.left_behind == "kill" else "leave",
-            output_limit=self._limits.output_limit, return_limit=self._limits.return_limit,
+            output_limit=self._limits.output_limit, return_limit=self.return_limit,
             deadline_boot_id=self._limits.boot_id, deadline=deadline, start_by=start_by,
             args_packed=base64.b64encode(bytes(fields.args)).decode(),
             kwargs_packed=base64.b64encode(bytes(fields.kwargs)).decode(),

@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec import Raw, Struct
 
+from common.codec import RETURN_LIMIT
 from common.host.core import Host, Now
 from common.link import Closed
 from common.messages import Ack, Enrol, Enrolled, Hello, Ping, Pong, Publish, Stop, Welcome
@@ -170,6 +171,7 @@ class Agent:
         self.why = ""
         self._tries = 0
         self._told(0, message.time)
+        self._host.return_limit = min(RETURN_LIMIT, max(0, message.return_limit))
         self._plan_ping()
         return [*self._host.welcomed(now, self.master_now(now))]
 

@@ -117,7 +117,7 @@ def test_users_data_is_not_opened_on_the_way() -> None:
 
 
 def test_a_frame_has_a_limit() -> None:
-    with pytest.raises(CodecError, match=rf"^cannot send Return: \d+ bytes, more than a frame of {FRAME_LIMIT}$"):
+    with pytest.raises(CodecError, match=rf"^cannot send Return: \d+ bytes, .*{FRAME_LIMIT}.* a frame$"):
         encode(Return(jid=jid(1), job=FIELDS, state=State.FAILED, value=Raw(pack(b"x" * FRAME_LIMIT)), ended=1.0))
 
 
