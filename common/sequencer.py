@@ -6,12 +6,14 @@ Commits run on one writer thread and are grouped: what comes in while one is und
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Generic, TypeVar
 
 E = TypeVar("E")
+_log = logging.getLogger("jr.sequencer")
 
 BOUND = 50_000
 """Effects that may wait. Past it whoever brings work is told so; what minions say comes again by itself."""
@@ -55,7 +57,7 @@ class Sequencer(Generic[E]):
         self._acting = True
         try:
             while self._queue and not isinstance(self._queue[0], self._durable):
-                self._act(self._queue.popleft())
+                self._apply(self._queue.popleft())
         finally:
             self._acting = False
         if not self._queue:
@@ -68,6 +70,12 @@ class Sequencer(Generic[E]):
         writes = [effect for effect in batch if isinstance(effect, self._durable)]
         future = asyncio.get_running_loop().run_in_executor(self._thread, self._commit, writes)
         future.add_done_callback(lambda done: self._committed(batch, done))
+
+    def _apply(self, effect: E) -> None:
+        try:
+            self._act(effect)
+        except Exception:  # a fault in applying one effect must not hold up all those behind it
+            _log.exception("cannot apply %s", type(effect).__name__, extra={"action": "internal"})
 
     def _committed(self, batch: list[E], done: asyncio.Future[None]) -> None:
         self._busy = False

@@ -71,7 +71,7 @@ def active(job: OpenJob, now: float) -> dict[str, Any]:
 
 
 def _args(fields: JobFields) -> list[Any]:
-    """The arguments. A job that began on a minion says them itself, and nobody has called it here: they may be anything."""
+    """The arguments. Those of a job that began on a minion come from there, unchecked: they may be anything."""
     args = opened(bytes(fields.args))
     return args if isinstance(args, list) else [args]
 

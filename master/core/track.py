@@ -146,10 +146,8 @@ class Tracker:
         effects: list[do.Effect] = [do.Emit(do.StopAnswered(word, minion))]
         if word.outcome == "cancelled":
             evidence = Evidence(reason="stopped before it started", by=stop.by, asked=stop.at, asked_signal=stop.signal)
-            ended = self._end(opened, minion, State.KILLED, Outcome(ended=now, evidence=evidence), now)
-            if ended:
-                return effects + ended
-        stops.pop(word.stop, None)
+            return effects + self._end(opened, minion, State.KILLED, Outcome(ended=now, evidence=evidence), now)
+        del stops[word.stop]
         return [*effects, do.Save(DropStop(stop.stop, minion))]
 
     # time

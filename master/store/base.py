@@ -25,7 +25,7 @@ class UnknownJobError(NotFoundError):
     """No job of this jid is stored."""
 
 
-class Filter(Struct, frozen=True, kw_only=True):
+class Filter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which jobs a list wants; all given parts must hold (ACCEPTANCE S10)."""
 
     function: str | None = None

@@ -213,7 +213,7 @@ class Fleet:
                          for path in sorted(self.root.rglob("*.log")))
 
     def processes(self, *marks: str) -> dict[int, str]:
-        """The processes that carry one of these marks in their command line or environment: their command lines by pid."""
+        """Command lines, by pid, of the processes that carry one of these marks there or in their environment."""
         found = {}
         for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
             with contextlib.suppress(OSError):  # it is gone meanwhile
@@ -273,21 +273,15 @@ main()
 
 
 @contextlib.contextmanager
-def started(minions: int, env: Mapping[str, str] | None = None,
-            prepare: Callable[[Path], Mapping[str, str]] | None = None) -> Iterator[Fleet]:
-    """A fleet that is up, and gone afterwards. `env` is for its daemons; `prepare` gets `base` first, and gives more."""
-    with unstarted(env, prepare) as fleet:
-        fleet.up(minions)
-        yield fleet
+def started(minions: int, prepare: Callable[[Path], Mapping[str, str]] | None = None) -> Iterator[Fleet]:
+    """A fleet that is up, and gone afterwards.
 
-
-@contextlib.contextmanager
-def unstarted(env: Mapping[str, str] | None = None,
-              prepare: Callable[[Path], Mapping[str, str]] | None = None) -> Iterator[Fleet]:
-    """The same before its first start: `fleet.up()` is up to the test."""
+    `prepare` gets `base` before that, to put files there, and gives settings for all daemons as variables.
+    """
     base = Path(tempfile.mkdtemp(prefix="jr-e2e-", dir="/tmp"))
-    fleet = Fleet(base, {**(env or {}), **(prepare(base) if prepare else {})})
+    fleet = Fleet(base, prepare(base) if prepare else {})
     try:
+        fleet.up(minions)
         yield fleet
     finally:
         fleet.close()

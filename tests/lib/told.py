@@ -18,8 +18,8 @@ from master.core import effects as master
 from minion.core import effects as agent
 from tests.lib.stored import NOON
 
-_WORDS: dict[type, str] = {host.Claim: "claim", host.Forget: "forget", host.DropClaim: "drop claim", host.Start: "start",
-                          host.Wake: "wake"}
+_WORDS: dict[type, str] = {
+    host.Claim: "claim", host.Forget: "forget", host.DropClaim: "drop claim", host.Start: "start", host.Wake: "wake"}
 _START = datetime.fromtimestamp(NOON, UTC)
 
 

@@ -1,4 +1,4 @@
-"""Many simulated worlds, one after the other: `python -m tests.sim.soak [WORLDS] [FIRST SEED]`. Exit code 1 when one fails.
+"""Many simulated worlds, one after the other: `python -m tests.sim.soak [WORLDS] [FIRST SEED]`; 1 when one fails.
 
 A failing world prints its seed and its transcript; run it again with `python -m tests.sim.soak 1 SEED`.
 """

@@ -75,7 +75,8 @@ def changed(message: Any, **fields: Any) -> bytes:
 
 
 @pytest.mark.parametrize("frame", [
-    b"", b"\x00", b"\xc1", b"\xff" * 100, b"GET / HTTP/1.1\r\n", b"\x91" * 100_000, b"\xdf\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff",
+    b"", b"\x00", b"\xc1", b"\xff" * 100, b"GET / HTTP/1.1\r\n", b"\x91" * 100_000,
+    b"\xdf\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff",
     pack([]), pack("hello"), pack({}), pack({"v": 1}), pack({"kind": "ping", "n": 1, "v": 2}), pack({"kind": 5}),
     pack({"v": 1, "kind": "no.such"}), changed(HELLO, more=1), changed(HELLO, start="1"), changed(HELLO, start=None),
     changed(HELLO, version="x" * 201), changed(HELLO, boot_id="x" * 65), encode(HELLO)[:-1], encode(HELLO) + b"\x00",

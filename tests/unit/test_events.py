@@ -78,7 +78,7 @@ def test_the_end_of_the_master_is_told() -> None:
             watchers.tell(MOVED)
             watchers.end()
             assert await taken(watch, 1) == [MOVED]
-            with pytest.raises(UnreachableError, match="^cannot follow any further: "):
+            with pytest.raises(UnreachableError, match=r"^cannot follow any further: "):
                 await watch.next()
 
     played(scene)

@@ -18,9 +18,11 @@ GOOD_JIDS = ["20260102030405123456", "00000000000000000000", "202601020304051234
 GOOD_MINIONS = ["a", "0", "web1", "db-2.example.org", "a_b", "a..", "x" * 63, "master"]
 
 BAD = [
-    "", " ", ".", "..", "/", "\\", "-", "_", "~", "*", "?", "%", "\x00", "\n", "\t", "\u00a0", "\ufeff", "\u202e", "\U0001f600",
+    "", " ", ".", "..", "/", "\\", "-", "_", "~", "*", "?", "%", "\x00", "\n", "\t",
+    "\u00a0", "\ufeff", "\u202e", "\U0001f600",
     "../x", "./x", "/etc/passwd", "a/b", "a\\b", "a b", " a", "a ", "a\n", "\na", "a\x00", "a\x00b", "a\r", "a\x1b[31m",
-    ".a", "-a", "_a", "--help", "-rf", "A", "Web1", "aB", "\u00e9", "a\u00e9", "\u0430", "\uff41", "a\u0301", "\u0661", "a:b", "a;b", "a|b", "a&b", "a$b",
+    ".a", "-a", "_a", "--help", "-rf", "A", "Web1", "aB", "\u00e9",
+    "a\u00e9", "\u0430", "\uff41", "a\u0301", "\u0661", "a:b", "a;b", "a|b", "a&b", "a$b",
     "$(id)", "`id`", "a'b", 'a"b', "a*", "a?", "a[1]", "a{b}", "a=b", "a,b", "a@b", "x" * 64, "x" * 10_000,
 ]
 """What must never become a path, a query or a log line."""
@@ -86,7 +88,7 @@ def test_bad_names_do_not_pass_the_wire(value: Any) -> None:  # P8
 def test_a_jid_says_when_it_was_minted() -> None:
     assert jid(1).minted.timestamp() == NOON + 1
     assert jid(1) == "20260528202641000000"
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"data|format"):
         Jid("9" * 20).minted  # noqa: B018
 
 

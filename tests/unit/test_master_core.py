@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from msgspec import Raw
+from msgspec import Raw, structs
 
 from common.errors import NotFoundError
 from common.ids import MASTER, MinionId
-from common.link import Connection
+from common.link import Connection, Key
 from common.messages import Held, HeldJob, Hello, Ping, Started
 from common.states import State
 from master.core.core import HELD_MOST, LATELY, LOCAL, Wish
@@ -243,6 +243,13 @@ def test_absence_counts_from_the_start_of_the_master() -> None:
     assert master.after(100)[:2] == ["save 1 m1=lost", "event 1 m1=lost"]
 
 
+def test_the_masters_own_host_is_never_away() -> None:
+    master = Ruled(jobs=[job(1)], pairs=[pair(jid(1), "master", State.RUNNING)])
+    master.core.local_up(master.now)
+    master.holds(0, MASTER, {jid(1): State.RUNNING})
+    assert master.after(86400) == []
+
+
 def test_a_rejected_minion_owes_its_jobs_no_longer_than_another(two: Ruled) -> None:  # P4
     name, _ = two.publish("m1")
     two.say(1, "m1", Started(jid=name, pid=1, at=two.now))
@@ -273,12 +280,15 @@ def test_a_deleted_key_leaves_what_was_not_sent_undelivered() -> None:
     assert told(effects)[3:5] == ["save 0 m1=undelivered", "event 0 m1=undelivered"]
 
 
-def test_deleting_a_second_key_of_an_id_loses_nothing(two: Ruled) -> None:
+def test_deleting_a_rivals_key_loses_nothing(two: Ruled) -> None:
     two.publish("m1")
-    two.core.keys.put(minion("m1", state="rejected"))  # its own key, rejected, is all there is
-    two.core.keys.put(minion("m2", state="accepted"))
-    _, effects = two.core.delete_keys([MinionId("m3")], two.now)
-    assert told(effects) == ["save no key k-m3", "cut key k-m3", "event key of m3 deleted"]
+    two.core.keys.put(structs.replace(minion("m1", state="rejected"), key=Key("rival")))
+    _, effects = two.core.delete_keys(None, two.now)
+    assert told(effects) == ["save no key rival", "cut key rival", "event key of m1 deleted"]
+
+
+def test_a_token_is_filed(two: Ruled) -> None:
+    assert told(two.core.add_token("secret", two.now + 60, None, two.now)) == ["save token"]
 
 
 # a new master over an old store

@@ -65,7 +65,7 @@ def test_names_become_their_types() -> None:
     (verbs.JobsRequest, {**JOBS, "limit": verbs.LIST_LIMIT + 1}, "limit"),
     (verbs.JobsRequest, {**JOBS, "cursor": "x"}, "cursor"),
     (verbs.JobsRequest, {**JOBS, "filter": {"state": "good"}}, "state"),
-    (verbs.JobsRequest, {**JOBS, "filter": {"colour": "red"}}, ""),
+    (verbs.JobsRequest, {**JOBS, "filter": {"colour": "red"}}, "colour"),
     (verbs.TokenRequest, {**TOKEN, "ttl": 0}, "ttl"),
     (verbs.TokenRequest, {**TOKEN, "ttl": 31 * 86400}, "ttl"),
     (verbs.TokenRequest, {**TOKEN, "minion": "../x"}, "minion"),

@@ -1,0 +1,105 @@
+"""jr-call: functions on a minion's own host, through its agent and without one, with a master and without."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lib.fleet import USER, Fleet, started
+from tests.lib.wait import until
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[Fleet]:
+    with started(1) as fleet:
+        yield fleet
+
+
+def test_through_the_agent(fleet: Fleet) -> None:
+    ended = fleet.call("m1", "test.ping")
+    assert (ended.code, ended.json["m1"]["return"]) == (0, True)
+
+    ended = fleet.call("m1", "cmd.run", "echo out; echo err >&2; exit 3")
+    assert (ended.code, ended.json["m1"]["retcode"]) == (1, 3)
+    assert (ended.json["m1"]["stdout"], ended.json["m1"]["stderr"]) == ("out\n", "err\n")
+
+
+def test_what_was_called_stands_in_the_masters_list(fleet: Fleet) -> None:
+    # DESIGN 5 rule 5: filed under its sender alone.
+    assert fleet.call("m1", "cmd.run", "echo from below").code == 0
+    job = until(lambda: next(iter(fleet.run("jobs.list_jobs", "function=cmd.run", "limit=1").json["jobs"]), None),
+                what="the master knows")
+    document = fleet.lookup(job["jid"])
+
+    assert "-" in job["jid"]
+    assert document["user"] == USER
+    assert document["minions"].keys() == {"m1"}
+
+
+def test_exit_codes(fleet: Fleet) -> None:
+    fleet.call("m1", "no.such").fails(3, "no.such")
+    assert fleet.call("m1", "--timeout", "0.3", "test.sleep", "100").code == 1
+    assert fleet.command("jr-call", "--nonsense", root=fleet.minion("m1")).code == 2
+
+
+def test_functions_see_what_runs_here(fleet: Fleet) -> None:
+    jid = fleet.start("m1", "cmd.run", "sleep 100")
+    fleet.running(jid)
+    assert [job["jid"] for job in fleet.call("m1", "job.running").json["m1"]["return"]] == [jid]
+    assert fleet.call("m1", "job.kill_job", jid).code == 0
+    assert fleet.ended(jid)["evidence"]["by"] == USER
+
+
+def test_without_a_master(fleet: Fleet) -> None:
+    fleet.end("master", signal.SIGTERM)
+    ended = fleet.call("m1", "cmd.run", "echo alone")
+    assert (ended.code, ended.json["m1"]["stdout"]) == (0, "alone\n")
+    assert fleet.call("m1", "sys.status").json["m1"]["return"]["connection"] != "online"
+    fleet.up()
+
+    def told() -> bool:
+        rows = fleet.run("jobs.list_jobs", "function=cmd.run", "state=succeeded", "limit=1").json["jobs"]
+        return bool(rows) and rows[0]["args"] == ["echo alone"]
+
+    until(told, what="the master is told of it")
+
+
+def test_without_an_agent(fleet: Fleet) -> None:
+    fleet.end("m1", signal.SIGTERM)
+    try:
+        ended = fleet.call("m1", "cmd.run", "echo nobody; exit 4")
+        assert (ended.code, ended.json["m1"]["stdout"], ended.json["m1"]["retcode"]) == (1, "nobody\n", 4)
+        assert "no agent" in ended.err
+        assert fleet.call("m1", "test.ping").json["m1"]["return"] is True
+        assert fleet.call("m1", "job.running").json["m1"]["return"] == []
+        assert fleet.call("m1", "no.such").code == 3
+    finally:
+        fleet.up()
+
+    def told() -> bool:
+        rows = fleet.run("jobs.list_jobs", "function=cmd.run", "state=failed", "limit=1").json["jobs"]
+        return bool(rows) and rows[0]["args"] == ["echo nobody; exit 4"]
+
+    until(told, what="the agent delivers the return when it starts")
+
+
+def test_on_a_host_that_never_had_an_agent(fleet: Fleet) -> None:
+    root = fleet.base / "fresh"
+    ended = fleet.command("jr-call", "-o", "json", "test.echo", "hello", root=root, env={"JR_MINION_ID": "fresh"})
+
+    assert (ended.code, ended.json["fresh"]["return"]) == (0, "hello")
+
+
+def test_ctrl_c_leaves_the_job_to_itself(fleet: Fleet) -> None:
+    gate = fleet.base / "gate"
+    process = fleet.spawn("jr-call", "--root", str(fleet.minion("m1")), "cmd.run",
+                          f"until [ -e {gate} ]; do sleep 0.02; done")
+    jid = until(lambda: next(iter(fleet.run("jobs.active").json), None), what="the job is there")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+
+    gate.touch()
+    assert fleet.ended(jid)["state"] == "succeeded"
