@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -29,10 +30,12 @@ def test_through_the_agent(fleet: Fleet) -> None:
 def test_what_was_called_stands_in_the_masters_list(fleet: Fleet) -> None:
     # DESIGN 5 rule 5: filed under its sender alone.
     assert fleet.call("m1", "cmd.run", "echo from below").code == 0
-    job = until(lambda: next(iter(fleet.run("jobs.list_jobs", "function=cmd.run", "limit=1").json["jobs"]), None),
-                what="the master knows")
-    document = fleet.lookup(job["jid"])
+    def told() -> list[Any]:
+        found: list[Any] = fleet.run("jobs.list_jobs", "function=cmd.run", "limit=1").json["jobs"]
+        return found if found and found[0]["args"] == ["echo from below"] else []
 
+    (job,) = until(told, what="the master knows")
+    document = fleet.lookup(job["jid"])
     assert "-" in job["jid"]
     assert document["user"] == USER
     assert document["minions"].keys() == {"m1"}
@@ -96,7 +99,7 @@ def test_ctrl_c_leaves_the_job_to_itself(fleet: Fleet) -> None:
     gate = fleet.base / "gate"
     process = fleet.spawn("jr-call", "--root", str(fleet.minion("m1")), "cmd.run",
                           f"until [ -e {gate} ]; do sleep 0.02; done")
-    jid = until(lambda: next(iter(fleet.run("jobs.active").json), None), what="the job is there")
+    jid = fleet.open_job()
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
     assert process.returncode == 130

@@ -45,8 +45,8 @@ def test_run_is_a_line_of_shell_and_exec_is_not(fleet: Fleet) -> None:
 
 
 def test_words_arrive_as_they_were_typed(fleet: Fleet) -> None:
-    assert out(fleet, "cmd.exec", "printf", "[%s]", "007", "true", "1.10", "{a: b}", "", "ü") == \
-        "[007][true][1.10][{a: b}][][ü]"
+    typed = ["007", "true", "1.10", "{a: b}", "", "ü"]
+    assert out(fleet, "cmd.exec", "printf", "[%s]", *typed) == "[007][true][1.10][{a: b}][][ü]"
     assert out(fleet, "cmd.exec", "--", "printf", "[%s]", "a=b", "-o", "--wait") == "[a=b][-o][--wait]"
 
 
@@ -61,6 +61,9 @@ def test_cwd(fleet: Fleet) -> None:
 def test_env_is_added(fleet: Fleet) -> None:
     assert out(fleet, "cmd.run", 'echo "$A/$B/${PATH:+path}"', "env={A: one, B: 2}") == "one/2/path\n"
     assert pair(fleet, "cmd.run", "true", "env={'A=B': x}")["state"] == "failed"
+    refused = pair(fleet, "cmd.run", "true", "env={A")
+    assert refused["state"] == "refused"
+    assert "env must be a map" in refused["evidence"]["reason"]
 
 
 def test_the_daemons_own_environment_stays_with_it(fleet: Fleet) -> None:
@@ -122,7 +125,8 @@ def test_a_script_by_its_text(fleet: Fleet) -> None:
 
 
 def test_a_script_names_its_interpreter(fleet: Fleet) -> None:
-    assert out(fleet, "cmd.script", "#!/usr/bin/env python3\nimport sys\nprint(sys.argv[1:])\n", "args=[x]") == "['x']\n"
+    text = "#!/usr/bin/env python3\nimport sys\nprint(sys.argv[1:])\n"
+    assert out(fleet, "cmd.script", text, "args=[x]") == "['x']\n"
 
 
 def test_a_script_from_a_file_on_the_minion(fleet: Fleet) -> None:

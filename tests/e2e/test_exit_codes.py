@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lib.fleet import Fleet, started
-from tests.lib.wait import until
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
 UNKNOWN = "20200101000000000000"
@@ -34,7 +33,7 @@ def test_1_some_pair_failed(fleet: Fleet) -> None:
 
 def test_1_some_pair_was_killed(fleet: Fleet) -> None:
     waiting = fleet.spawn("jr", "m1", "test.sleep", "100")
-    jid = until(lambda: next(iter(fleet.run("jobs.active").json), None), what="the job is there")
+    jid = fleet.open_job()
     fleet.running(jid)
     assert fleet.run("jobs.kill", jid).code == 0
 
@@ -70,11 +69,13 @@ def test_2_wrong_usage_of_jr(fleet: Fleet, words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("program", "words"), [
-    ("jr-run", ["jobs.kill"]), ("jr-run", ["jobs.lookup_jid", "yesterday"]), ("jr-run", ["jobs.signal", UNKNOWN, "LOUD"]),
+    ("jr-run", ["jobs.kill"]), ("jr-run", ["jobs.lookup_jid", "yesterday"]),
+    ("jr-run", ["jobs.signal", UNKNOWN, "LOUD"]),
     ("jr-run", ["jobs.list_jobs", "limit=none"]), ("jr-run", ["jobs.list_jobs", "colour=red"]),
     ("jr-run", ["jobs.active", "minion=../etc"]), ("jr-run", ["-d", "--list"]),
     ("jr-key", ["accept"]), ("jr-key", ["delete", "--all"]), ("jr-key", ["reject", "M1"]), ("jr-key", ["perhaps"]),
-    ("jr-call", []), ("jr-local", ["up", "--minions", "0"]), ("jr-minion", ["--join", "jr1.nonsense", "--check-config"]),
+    ("jr-call", []), ("jr-local", ["up", "--minions", "0"]),
+    ("jr-minion", ["--join", "jr1.nonsense", "--check-config"]),
 ])
 def test_2_wrong_usage_of_the_others(fleet: Fleet, program: str, words: list[str]) -> None:
     ended = fleet.command(program, *words)
@@ -166,7 +167,7 @@ def test_124_the_wait_is_over(fleet: Fleet) -> None:
 def test_130_detached_by_ctrl_c(fleet: Fleet) -> None:
     # S14
     waiting = fleet.spawn("jr", "*", "test.sleep", "100")
-    jid = until(lambda: next(iter(fleet.run("jobs.active").json), None), what="the job is there")
+    jid = fleet.open_job()
     fleet.running(jid, "m1")
     fleet.running(jid, "m2")
     waiting.send_signal(signal.SIGINT)

@@ -104,7 +104,8 @@ def test_a_table_is_for_people_and_its_total_goes_to_stderr(fleet: Fleet) -> Non
 
 
 def test_output_of_a_minion_cannot_paint_the_terminal(fleet: Fleet) -> None:
-    for words in (["cmd.run", "printf '\\033[31mred\\007\\n'"], ["test.echo", "\x1b]0;title\x07"], ["test.fail", "\x1b[2J"]):
+    for words in (["cmd.run", "printf '\\033[31mred\\007\\n'"], ["test.echo", "\x1b]0;title\x07"],
+                  ["test.fail", "\x1b[2J"]):
         ended = fleet.jr("m1", *words)
         assert "\x1b" not in ended.out + ended.err
         assert "\x07" not in ended.out + ended.err

@@ -111,8 +111,8 @@ def test_test(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize(("typed", "meant"), [
     ("hello", "hello"), ("42", 42), ("2.5", 2.5), ("true", True), ("null", None), ("[1, two]", [1, "two"]),
-    ("{a: {b: [c]}}", {"a": {"b": ["c"]}}), ("'42'", "42"), ("yes", "yes"), ("007", "007"), ("2026-01-02", "2026-01-02"),
-    ("", ""), ("ü\u202e", "ü\u202e"),
+    ("{a: {b: [c]}}", {"a": {"b": ["c"]}}), ("'42'", "42"), ("yes", "yes"), ("007", "007"),
+    ("2026-01-02", "2026-01-02"), ("", ""), ("ü\u202e", "ü\u202e"),
 ])
 def test_echo_shows_how_text_is_understood(fleet: Fleet, typed: str, meant: Any) -> None:
     assert value(fleet, "test.echo", typed) == meant

@@ -18,19 +18,22 @@ from tests.lib.wait import until
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00"
 """The first bytes of ZMTP 3.0."""
+CURVE = GREETING + b"CURVE".ljust(20, b"\0") + bytes(32)
 CHANCE = random.Random(4520)
 RUBBISH = {
-    "nothing": b"", "zeros": bytes(4096), "text": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "random": CHANCE.randbytes(65536),
+    "nothing": b"", "zeros": bytes(4096), "text": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "random": CHANCE.randbytes(65536),
     "no encryption": GREETING + b"NULL".ljust(20, b"\0") + bytes(32) + b"\x04\x1a\x05READY" + CHANCE.randbytes(20),
     "another mechanism": GREETING + b"PLAIN".ljust(20, b"\0") + bytes(32) + b"\x04\x10\x05HELLO\x01a\x01b",
-    "curve, then rubbish": GREETING + b"CURVE".ljust(20, b"\0") + bytes(32) + b"\x04\xc8\x05HELLO" + CHANCE.randbytes(194),
-    "a huge frame": GREETING + b"CURVE".ljust(20, b"\0") + bytes(32) + b"\x06" + b"\x7f" + b"\xff" * 7,
+    "curve, then rubbish": CURVE + b"\x04\xc8\x05HELLO" + CHANCE.randbytes(194),
+    "a huge frame": CURVE + b"\x06" + b"\x7f" + b"\xff" * 7,
     "an old version": b"\x01\x00" + b"\x05hello",
 }
 FRAMES = {
     "not msgpack": struct.pack(">I", 4) + b"\xc1\xc1\xc1\xc1", "no map": struct.pack(">I", 1) + b"\x01",
     "endless": struct.pack(">I", 2**32 - 1) + b"x" * 1000, "half": struct.pack(">I", 1000) + b"x",
-    "bomb": struct.pack(">I", 5) + b"\xdd\xff\xff\xff\xff", "text": b"GET / HTTP/1.1\r\n\r\n", "empty": struct.pack(">I", 0),
+    "bomb": struct.pack(">I", 5) + b"\xdd\xff\xff\xff\xff", "text": b"GET / HTTP/1.1\r\n\r\n",
+    "empty": struct.pack(">I", 0),
     "deep": struct.pack(">I", 5000) + b"\x91" * 5000,
 }
 

@@ -94,8 +94,8 @@ def test_a_page_stays_where_it_was_while_jobs_are_added(fleet: Fleet, past: dict
     assert second == [past["one"], past["both"]]
 
 
-@pytest.mark.parametrize("words", [["state=done"], ["since=soon"], ["limit=0"], ["limit=100000"], ["cursor=x"], ["age=1"],
-                                   ["minion=../x"]])
+@pytest.mark.parametrize("words", [["state=done"], ["since=soon"], ["limit=0"], ["limit=100000"], ["cursor=x"],
+                                   ["age=1"], ["minion=../x"]])
 def test_a_filter_that_makes_no_sense_is_refused(fleet: Fleet, words: list[str]) -> None:
     fleet.run("jobs.list_jobs", *words).fails(2)
 

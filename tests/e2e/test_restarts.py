@@ -47,7 +47,7 @@ def test_the_job_ends_while_the_agent_is_dead(fleet: Fleet) -> None:
     fleet.end("m1", signal.SIGKILL)
     assert fleet.record(jid).exists()
     (fleet.base / "b").touch()
-    until(lambda: not fleet.record(jid).exists(), what="the job ends")
+    fleet.over(jid)
     until(lambda: not fleet.of_job(jid), what="its processes are gone")
     assert [path.name for path in (fleet.state("m1") / "spool").iterdir()] == [f"{jid}.msgpack"]
     assert fleet.lookup(jid)["minions"]["m1"]["state"] == "running"
@@ -55,7 +55,7 @@ def test_the_job_ends_while_the_agent_is_dead(fleet: Fleet) -> None:
 
     pair = fleet.ended(jid)
     assert (pair["state"], pair["stdout"]) == ("succeeded", "through\n")
-    until(lambda: not list((fleet.state("m1") / "spool").iterdir()), what="the ack")
+    fleet.acked()
 
 
 def test_a_kill_reaches_a_job_whose_agent_died_and_came_back(fleet: Fleet) -> None:
@@ -118,7 +118,7 @@ def test_the_job_ends_while_the_master_is_dead(fleet: Fleet) -> None:
     fleet.end("master", signal.SIGKILL)
     (fleet.base / "d").touch()
     for minion in ("m1", "m2"):
-        until(lambda minion=minion: not fleet.record(jid, minion).exists(), what="the job ends")  # type: ignore[misc]
+        fleet.over(jid, minion)
         assert (fleet.state(minion) / "spool" / f"{jid}.msgpack").exists()
     fleet.up()
 
@@ -143,7 +143,7 @@ def test_everything_dies_at_once(fleet: Fleet) -> None:
 def test_a_waiting_command_is_told_of_the_jid_when_the_master_dies(fleet: Fleet) -> None:
     # S14: the job is not lost with the one who waits for it.
     waiting = fleet.spawn("jr", "m1", "cmd.run", GATED.format(gate=fleet.base / "f1"))
-    jid = until(lambda: next(iter(fleet.run("jobs.active").json), None), what="the job is there")
+    jid = fleet.open_job()
     fleet.running(jid)
     fleet.end("master", signal.SIGKILL)
     out, err = waiting.communicate(timeout=20)

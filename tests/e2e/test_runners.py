@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.lib.fleet import USER, Fleet, started
-from tests.lib.wait import until
 
 RUNNERS = '''
 """Runners of an operator."""
@@ -113,7 +112,7 @@ def test_it_outlives_the_master(fleet: Fleet) -> None:
 
 def test_ctrl_c_detaches_from_it(fleet: Fleet) -> None:
     waiting = fleet.spawn("jr-run", "mine.nap")
-    jid = until(lambda: next(iter(fleet.run("jobs.active").json), None), what="the job is there")
+    jid = fleet.open_job()
     fleet.running(jid, "master")
     waiting.send_signal(signal.SIGINT)
     _, err = waiting.communicate(timeout=20)
@@ -124,7 +123,8 @@ def test_ctrl_c_detaches_from_it(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize(("words", "said"), [
-    (["mine.napp"], ["mine.napp", "mine.nap"]), (["jobs.kil", "x"], ["jobs.kil"]), (["os.system", "true"], ["os.system"]),
+    (["mine.napp"], ["mine.napp", "mine.nap"]), (["jobs.kil", "x"], ["jobs.kil"]),
+    (["os.system", "true"], ["os.system"]),
 ])
 def test_an_unknown_runner(fleet: Fleet, words: list[str], said: list[str]) -> None:
     fleet.run(*words).fails(3, *said)

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests.lib.fleet import USER, Fleet, started
-from tests.lib.wait import until
 
 ALL = {"m1", "m2", "m3"}
 
@@ -110,7 +109,7 @@ def test_kill_leaves_nothing_but_a_record_of_who_did_it(fleet: Fleet, long_job: 
         assert "survivors" not in evidence
         # S01: the file goes when the return is spooled, the return when the master has it.
         assert not fleet.record(long_job, minion).exists()
-        until(lambda minion=minion: not list((fleet.state(minion) / "spool").iterdir()), what="the ack")  # type: ignore[misc]
+        fleet.acked(minion)
     assert long_job not in fleet.run("jobs.active").json
     shown = fleet.command("jr-run", "jobs.lookup_jid", long_job).out
     assert f"by {USER}" in shown

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import pwd
+import select
 import shutil
 import signal
 import subprocess
@@ -137,6 +138,11 @@ class Fleet:
 
         return until(look, what=f"{jid} runs on {minion}")
 
+    def open_job(self) -> str:
+        """Wait until some job is open; the jid of the oldest."""
+        jid: str = until(lambda: next(iter(self.run("jobs.active").json), ""), what="a job is there")
+        return jid
+
     def ended(self, jid: str, minion: str = "m1") -> Any:
         """Wait until a job has ended on a minion; its pair."""
         def look() -> Any:
@@ -158,6 +164,14 @@ class Fleet:
     def record(self, jid: str, minion: str = "m1") -> Path:
         """The proc record of a job."""
         return self.state(minion) / "proc" / f"{jid}.json"
+
+    def over(self, jid: str, minion: str = "m1") -> None:
+        """Wait until a job is over on its minion, whatever the master knows of it."""
+        until(lambda: not self.record(jid, minion).exists(), what=f"{jid} is over on {minion}")
+
+    def acked(self, minion: str = "m1") -> None:
+        """Wait until the master has all that a minion had to tell."""
+        until(lambda: not list((self.state(minion) / "spool").iterdir()), what=f"the acks for {minion}")
 
     def log(self, name: str) -> str:
         """All that a daemon has logged."""
@@ -198,8 +212,14 @@ class Fleet:
 
     def end(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         """End a daemon by a signal, and wait until it is gone."""
-        self.send(name, number)
-        until(lambda: self.pid(name) is None, what=f"{name} is gone")
+        pid = self.pid(name)
+        assert pid is not None, f"{name} does not run"
+        pidfd = os.pidfd_open(pid)
+        try:
+            signal.pidfd_send_signal(pidfd, number)
+            assert select.select([pidfd], [], [], SECONDS)[0], f"{name} does not end"
+        finally:
+            os.close(pidfd)
 
     def restart(self, *names: str, number: signal.Signals = signal.SIGTERM) -> None:
         """End daemons and start them again, with the settings they then have."""
