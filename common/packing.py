@@ -11,9 +11,9 @@ def pack(value: Any) -> bytes:
     """Plain data (None, bool, int, float, str, bytes, list, dict), packed. Raises TypeError that names another type."""
     try:
         packed: bytes = msgpack.packb(value, use_bin_type=True, strict_types=False)
-    except (ValueError, OverflowError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise TypeError(f"cannot pack the value: {error}") from error
-    except TypeError as error:
+    except (TypeError, OverflowError) as error:
         raise TypeError(f"cannot pack {_culprit(value)}: only plain data can be sent") from error
     return packed
 
@@ -28,6 +28,8 @@ def _culprit(value: Any, path: str = "the value") -> str:
         for number, item in enumerate(value):
             if found := _culprit(item, f"{path}[{number}]"):
                 return found
+    elif isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return f"{path}, an integer of more than 64 bits"
     elif value is not None and not isinstance(value, (bool, int, float, str, bytes)):
         return f"{path}, a {type(value).__name__}"
     return ""

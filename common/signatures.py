@@ -49,12 +49,12 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     return close[0] if close else None
 
 
-def no_such(name: str, table: Table, broken: Mapping[str, str]) -> str:
+def no_such(name: str, table: Table, broken: Mapping[str, str], what: str = "this host has no such function") -> str:
     """Why a function is not in the table, with what was probably meant, as a clause."""
     module = name.partition(".")[0]
     if module in broken:
         return f"its module is broken: {broken[module]}"
-    reason = "this host has no such function"
+    reason = what
     if "." not in name:
         reason = "a function is named MODULE.FUNCTION"
     meant = nearest(name, table)

@@ -36,8 +36,11 @@ class Bound(NamedTuple):
     """Seconds, when the caller gave a `timeout` that is lifted into the job; None means nothing was said."""
 
 
-def unknown(name: str, table: Table, broken: Mapping[str, str] | None = None) -> str:
-    """The error line for a function that is not in the table, with what was probably meant."""
+def unknown(name: str, table: Table, broken: Mapping[str, str] | None = None, *, runner: bool = False) -> str:
+    """The error line for a function, or a runner, that is not in the table, with what was probably meant."""
+    if runner:
+        reason = no_such(name, table, broken or {}, "there is no such runner; `jr-run --list` shows the built-in ones")
+        return f"cannot run {shown(name)}: {reason}"
     return f"cannot call {shown(name)}: {no_such(name, table, broken or {})}"
 
 

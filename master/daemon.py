@@ -141,7 +141,7 @@ class MasterDaemon(Daemon):
         return Surroundings(
             defaults=Defaults(start_within=settings.start_within, grace=settings.grace),
             runners=lambda: executor.table, join=join,
-            no_runner=lambda name: unknown(name, executor.table, executor.broken),
+            no_runner=lambda name: unknown(name, executor.table, executor.broken, runner=True),
             keys=lambda: {"key": pair.public, "fingerprint": fingerprint(pair.public)},
             fingerprint=lambda key: fingerprint(Key(key)), status=status)
 

@@ -94,7 +94,8 @@ def checked(body: dict[str, Any], kind: type[R]) -> R:
     try:
         return msgspec.convert(body, kind, dec_hook=_build)
     except (msgspec.ValidationError, ValueError) as error:
-        raise UsageError(f"cannot do {body.get('verb')}: {error}") from error
+        text, _, where = str(error).partition(" - at `$.")
+        raise UsageError(f"cannot use {where.rstrip('`') or 'the request'}: {text[:1].lower()}{text[1:]}") from error
 
 
 def _build(kind: type, value: Any) -> Any:

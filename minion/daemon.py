@@ -11,7 +11,7 @@ from common.control_server import ControlServer
 from common.daemon import Daemon
 from common.errors import JrError
 from common.files import FolderLock, private_folder, read_regular, write_durable
-from common.keys import ensure, fingerprint
+from common.keys import ensure
 from config.paths import Paths
 from config.settings import MinionSettings
 from minion.assembly import assemble
@@ -35,10 +35,6 @@ class MinionDaemon(Daemon):
         stack.callback(lock.release)
         pair = ensure(state / "pki", "minion")
         master = where(settings, state)
-        # What `jr-key finger` shows on the master: the operator compares the two before accepting.
-        self._log.info("this is %s, with the key %s", settings.id, fingerprint(pair.public),
-                       extra={"action": "minion.key"})
-
         link = Link(master, pair, self.fatal)
         token = None if master is None else master.token
         parts = assemble(settings, state, count_start(state), token, link)

@@ -22,7 +22,7 @@ HELP = """Decide which minions belong to the fleet.
 
 \b
   jr-key list                       all keys and their states
-  jr-key finger web1                compare with what the minion shows, then
+  jr-key finger web1                compare with `jr-minion --finger`, then
   jr-key accept web1                let it in; web1 web2, or --all that wait
   jr-key reject web1                cut it, now
   jr-key delete web1                forget it

@@ -36,7 +36,7 @@ class Filter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One that the job was sent to, whatever the target expression was."""
     user: str | None = None
     state: State | None = None
-    """At least one pair is in it."""
+    """At least one pair is in it; the minion's own, when a minion is named as well."""
     schedule: str | None = None
     metadata: dict[str, str] = {}
     """Every key must be there with this very value."""

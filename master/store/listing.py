@@ -144,9 +144,15 @@ def _judge(connection: sqlite3.Connection, wanted: Filter, row: Row, looked: _Lo
     looked.last = job.jid
     if not fits(wanted, job):
         return None
-    if wanted.minion is not None and not connection.execute(SQL["has_pair"], (row[0], wanted.minion)).fetchone():
+    if wanted.minion is not None and not _is_there(connection, wanted, row):
         return None
     counted = counts(connection, row)
     if job.done is None:
         looked.cost += rows.pairs_from_row(row) // _PAIRS_PER_JOB
     return None if wanted.state is not None and wanted.state not in counted else Listed(job, counted)
+
+
+def _is_there(connection: sqlite3.Connection, wanted: Filter, row: Row) -> bool:
+    """Whether the job was sent to the minion that is wanted, and is there in the state that is wanted."""
+    found = connection.execute(SQL["pair_state"], (row[0], wanted.minion)).fetchone()
+    return found is not None and (wanted.state is None or found[0] == rows.state_number(wanted.state))

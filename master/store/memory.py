@@ -208,8 +208,12 @@ class MemoryStore:
 
 
 def _passes(wanted: Filter, entry: _Entry) -> bool:
-    return (fits(wanted, entry.job) and (wanted.minion is None or wanted.minion in entry.pairs)
-            and (wanted.state is None or wanted.state in entry.counted()))
+    if not fits(wanted, entry.job) or (wanted.state is not None and wanted.state not in entry.counted()):
+        return False
+    if wanted.minion is None:
+        return True
+    pair = entry.pairs.get(wanted.minion)
+    return pair is not None and wanted.state in (None, pair.state)
 
 
 def _bare(pair: Pair) -> Pair:

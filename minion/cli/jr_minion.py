@@ -10,7 +10,9 @@ import click
 from common.cli.main import main as run
 from common.cli.options import root_option
 from common.errors import Exit
+from common.files import private_folder
 from common.join import read_join
+from common.keys import ensure, fingerprint
 from common.log import setup
 from config.load import describe, load_minion
 from config.paths import find
@@ -21,11 +23,12 @@ from minion.daemon import MinionDaemon
 @root_option
 @click.option("--join", metavar="STRING", help="What `jr-key token` printed on the master; needed once.")
 @click.option("--id", "minion_id", metavar="ID", help="The minion id; by default the host's name.")
+@click.option("--finger", is_flag=True, help="Show this minion's key as `jr-key finger` does on the master, and end.")
 @click.option("--check-config", is_flag=True, help="Say what the settings are and where each came from.")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
 @click.option("--log-format", metavar="FORMAT", help="text or json.")
-def command(root: str | None, join: str | None, minion_id: str | None, check_config: bool, log_level: str | None,
-            log_format: str | None) -> int:
+def command(root: str | None, join: str | None, minion_id: str | None, finger: bool, check_config: bool,
+            log_level: str | None, log_format: str | None) -> int:
     """Run the minion's agent in the foreground, until SIGTERM or Ctrl-C.
 
     Settings come from etc/jr/minion.yaml, JR_MINION_* variables and flags, the later ones first. Stopping the agent
@@ -38,6 +41,10 @@ def command(root: str | None, join: str | None, minion_id: str | None, check_con
         if loaded.settings.join:
             read_join(loaded.settings.join)
         click.echo("\n".join(describe(loaded)))
+        return Exit.OK
+    if finger:
+        pair = ensure(private_folder(paths.minion_state) / "pki", "minion")
+        click.echo(f"{loaded.settings.id}  {fingerprint(pair.public)}")
         return Exit.OK
     setup(loaded.settings.log_level, loaded.settings.log_format)
     asyncio.run(MinionDaemon(loaded.settings, paths).run())

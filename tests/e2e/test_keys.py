@@ -63,7 +63,8 @@ def test_a_minion_without_a_token_waits_until_it_is_accepted(fleet: Fleet) -> No
 
         # The operator compares what both sides show.
         assert fleet.key("finger", "w1", "-o", "json").json == {"w1": keys(fleet)["w1"]["fingerprint"]}
-        assert keys(fleet)["w1"]["fingerprint"] in fleet.log("w1")
+        shown = fleet.command("jr-minion", "--finger", "--id", "w1", root=fleet.minion("w1"))
+        assert shown.out == f"w1  {keys(fleet)['w1']['fingerprint']}\n"
         # m1 and m2 are members already: --all means those that wait.
         assert fleet.key("accept", "--all", "-o", "json").json == {"changed": ["w1"]}
         until(lambda: "w1" in fleet.run("manage.up").json, seconds=20, what="it connects")

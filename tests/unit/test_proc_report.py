@@ -58,12 +58,15 @@ def test_values_that_cannot_be_sent(value: Any, reason: str) -> None:
     assert (found.value, found.failed) == (report.NIL, reason)
 
 
-@pytest.mark.parametrize("value", [2**64, -(2**63) - 1, "\ud800"])
-def test_values_out_of_range(value: Any) -> None:
+@pytest.mark.parametrize(("value", "reason"), [
+    (2**64, "the value, an integer of more than 64 bits"), ([-(2**63) - 1], "the value[0], an integer of more than"),
+    ("\ud800", "the value: "),
+])
+def test_values_out_of_range(value: Any, reason: str) -> None:
     found = told(lambda fd: report.end(fd, value, 1000))
     assert found.value == report.NIL
     assert found.failed is not None
-    assert found.failed.startswith("cannot pack the value: ")
+    assert found.failed.startswith(f"cannot pack {reason}")
 
 
 def test_a_failure_outranks_a_value_that_cannot_be_sent() -> None:

@@ -73,7 +73,7 @@ def test_names_become_their_types() -> None:
     (verbs.KeysRequest, {"v": 1, "verb": "keys.accept", "ids": "m1"}, "ids"),
 ])
 def test_what_is_wrong_is_named(kind: type[Struct], body: dict[str, Any], names: str) -> None:
-    with pytest.raises(UsageError, match=rf"^cannot do {body['verb']}: .*{names}"):
+    with pytest.raises(UsageError, match=rf"^cannot use .*{names}"):
         verbs.checked(body, kind)
 
 

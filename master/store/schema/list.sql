@@ -40,6 +40,6 @@ UNION ALL
 SELECT jid FROM job INDEXED BY job_open WHERE done IS NULL AND jid < :before AND jid >= :floor
 ORDER BY jid DESC LIMIT :count;
 
--- name: has_pair
--- Whether a job was sent to a minion.
-SELECT 1 FROM ledger WHERE jid = ? AND minion = ?;
+-- name: pair_state
+-- In which state a job is on a minion that it was sent to.
+SELECT state FROM ledger WHERE jid = ? AND minion = ?;
