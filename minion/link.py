@@ -23,6 +23,9 @@ from minion.where import Where
 _log = logging.getLogger("jr.minion.link")
 
 
+LINE = (do.OpenLine, do.OpenEnrol, do.CloseLine, do.SendLine)
+
+
 class Link:
     """The agent's hands: everything that has to do with the line; the host's hands do the rest."""
 
@@ -136,8 +139,13 @@ class Link:
             self._apply((self._parts.agent if self._master is not None else self._parts.host).tick(now()))
 
     def _apply(self, effects: Sequence[Any]) -> None:
-        if self._parts is not None:
-            self._parts.hands.apply(effects)
+        """What concerns the connection itself never waits for the disk; the rest is the host's."""
+        if self._parts is None:
+            return
+        for effect in effects:
+            if isinstance(effect, LINE):
+                self.other(effect)
+        self._parts.hands.apply([effect for effect in effects if not isinstance(effect, LINE)])
 
     def _open_line(self, *, enrol: bool) -> None:
         self._end_line()

@@ -14,7 +14,9 @@ from msgspec import Struct, structs
 
 from common.errors import JrError
 from common.host import effects as do
+from common.host.claims import KEPT, Claims, Kept
 from common.host.outbox import Outbox
+from common.host.slots import Slots
 from common.ids import Jid
 from common.messages import (
     HELD_PAGE,
@@ -33,12 +35,9 @@ from common.messages import (
 )
 from common.proc.record import JobRecord, StopRequest, fields_of
 from common.states import TERMINAL, State
-from common.timers import Timers
 
-CLAIM_KEPT = 3600.0
-"""Seconds past its deadline that a claim is kept at least (DESIGN 7): longer than any message can be on its way."""
 HELD_LIMIT = 10_000
-"""Jobs that a host holds at once; more are refused, so that a flood ends in clear answers and not in a full disk."""
+"""Open jobs that a host holds at once; more are refused: a flood ends in clear answers and not in a full disk."""
 START_TRIES = 3
 """How often a supervisor is started for a job before it counts as one that cannot be started."""
 STOPS_LIMIT = 100
@@ -106,12 +105,11 @@ class Host:
         self.return_limit = limits.return_limit
         """Bytes of a packed value above which it is cut: the master says so with each Welcome."""
         self._jobs: dict[Jid, Job] = {}
-        self._claims: dict[Jid, float] = {}
-        self._queue: list[Jid] = []
+        self._open = 0
+        self._claims = Claims()
+        self._slots = Slots(limits.max_jobs)
         self._calls: set[Jid] = set()
         self._outbox = Outbox()
-        self._timers: Timers[Jid] = Timers()
-        self._expiry: Timers[Jid] = Timers()
 
     # what is held
 
@@ -131,32 +129,33 @@ class Host:
     def figures(self) -> dict[str, int]:
         """Depths of what queues, for `sys.status`."""
         running = sum(job.state is State.RUNNING for job in self._jobs.values())
-        return {"held": len(self._jobs), "running": running, "queued": len(self._queue), "unacked": len(self._outbox)}
+        return {"held": len(self._jobs), "running": running, "queued": len(self._slots), "unacked": len(self._outbox)}
 
     def next(self) -> float | None:
         """When `tick` has something to do, in boot time; None when it never will."""
-        times = [at for at in (self._timers.next(), self._expiry.next(), self._outbox.next()) if at is not None]
+        times = [at for at in (self._claims.next(), self._slots.next(), self._outbox.next()) if at is not None]
         return min(times) if times else None
 
     # start of the daemon
 
-    def load(self, claims: dict[Jid, float], adopted: Iterable[JobRecord], idle: Iterable[JobRecord],
+    def load(self, claims: dict[Jid, Kept], adopted: Iterable[JobRecord], idle: Iterable[JobRecord],
              spooled: dict[Jid, State], now: Now) -> list[do.Effect]:
         """Take over what the disk holds after a start of the daemon.
 
-        `claims` are boot times of this boot until which each is kept; `adopted` have a living supervisor; `idle` have
-        none and no start, or ran inside the agent that is gone; `spooled` have ended.
+        `adopted` have a living supervisor; `idle` have none and no start, or ran inside the agent that is gone;
+        `spooled` have ended.
         """
-        for jid, until in claims.items():
-            self._remember(jid, until)
+        for jid, kept in claims.items():
+            self._claims.add(jid, kept.until, cancelled=kept.cancelled)
         for jid, state in spooled.items():
             self._outbox.add(jid)
             self._jobs[jid] = Job(record=_ended(jid), state=state)
         for record in adopted:
-            self._jobs[record.jid] = Job(record=record, state=record.state, starting=True, local=_is_local(record))
+            self._hold(record, local=_is_local(record))
+            self._start(record.jid)
         effects: list[do.Effect] = []
         for record in sorted(idle, key=lambda idle: idle.accepted):
-            self._jobs[record.jid] = Job(record=record, state=State.ACCEPTED, local=_is_local(record))
+            self._hold(structs.replace(record, state=State.ACCEPTED), local=_is_local(record))
             if record.inline:
                 effects += self._finish(record, State.LOST, now, reason="the agent ended while it ran")
             elif record.deadline_boot_id == self._limits.boot_id:
@@ -208,9 +207,9 @@ class Host:
                               by=message.by, at=now.wall)
         outcome, effects = self.ask_stop(message.jid, request, now)
         if outcome == "unknown" and message.how != "signal":
-            until = now.boot + max(0.0, message.start_by - master_now) + CLAIM_KEPT
-            self._remember(message.jid, until)
-            outcome, effects = "cancelled", [do.Claim(message.jid, until)]
+            until = now.boot + max(0.0, message.start_by - master_now) + KEPT
+            self._claims.add(message.jid, until, cancelled=True)
+            outcome, effects = "cancelled", [do.Claim(message.jid, until, message.start_by, cancelled=True)]
         elif outcome == "unknown":
             outcome = "failed"
         if outcome == "signalled":
@@ -226,6 +225,8 @@ class Host:
         job = self._jobs.get(jid)
         if jid in self._calls:
             return "failed", []
+        if job is None and self._claims.cancelled(jid):
+            return "cancelled", []
         if job is None:
             return ("ended" if jid in self._claims or jid in self._outbox else "unknown"), []
         if job.state in TERMINAL:
@@ -233,7 +234,6 @@ class Host:
         if job.record.inline or (request.how == "signal" and not job.starting):
             return "failed", []
         if not job.starting:
-            self._queue = [waiting for waiting in self._queue if waiting != jid]
             return "cancelled", self._finish(job.record, State.KILLED, now, reason="stopped before it started",
                                              request=request)
         outcome = "signalled" if request.how == "signal" else "stopping"
@@ -260,9 +260,19 @@ class Host:
         job = self._jobs.get(jid)
         if job is None or job.state in TERMINAL:
             return []
-        job.state = state
-        self._outbox.add(jid)
+        self._close(jid, state)
         return [*self._pump(now), *self._start_waiting(now)]
+
+    def damaged(self, jid: Jid, now: Now, reason: str) -> list[do.Effect]:
+        """The return of a job that has ended cannot be read any more: what is left to say is that it is lost."""
+        job = self._jobs.get(jid)
+        if job is None:
+            return []
+        if job.state not in TERMINAL:
+            return self._finish(job.record, State.LOST, now, reason=reason)
+        job.state = State.LOST
+        self._outbox.again(jid)
+        return [do.Spool(self._lost(job.record, State.LOST, now, reason)), *self._pump(now)]
 
     def vanished(self, jid: Jid, now: Now, reason: str) -> list[do.Effect]:
         """The supervisor ended, or never came, before it started anything: try again while there is time."""
@@ -283,8 +293,7 @@ class Host:
         job = self._jobs.get(message.jid)
         if job is None or job.state in TERMINAL:
             return []
-        job.state = message.state
-        self._outbox.add(message.jid)
+        self._close(message.jid, message.state)
         return [do.Spool(message), *self._pump(now)]
 
     def stop_result(self, answer: Stopped) -> list[do.Effect]:
@@ -318,17 +327,10 @@ class Host:
 
     def tick(self, now: Now) -> list[do.Effect]:
         """Time has passed: send again, drop old claims."""
-        effects: list[do.Effect] = []
-        for jid in self._timers.due(now.boot):
-            if jid in self._jobs:
-                self._timers.set(jid, now.boot + CLAIM_KEPT)
-            else:
-                del self._claims[jid]
-                effects.append(do.DropClaim(jid))
-        for jid in self._expiry.due(now.boot):
-            if jid in self._queue:
-                self._queue.remove(jid)
-                effects += self._queue_or_start(jid, now)
+        old = self._claims.old(now.boot, self._jobs.__contains__)
+        effects: list[do.Effect] = [do.DropClaim(jid) for jid in old]
+        for jid in self._slots.expired(now.boot):
+            effects += self._queue_or_start(jid, now)
         return effects + self._pump(now)
 
     # inside
@@ -336,26 +338,42 @@ class Host:
     def _begin(self, jid: Jid, fields: JobFields, deadline: float, start_by: float, now: Now, *,
                local: bool) -> list[do.Effect]:
         plan = self._planner.plan(fields)
-        if len(self._jobs) >= HELD_LIMIT or len(self._calls) >= HELD_LIMIT:
-            raise JrError(f"cannot take another job: {HELD_LIMIT} are held already")
+        if self._open >= HELD_LIMIT or len(self._calls) >= HELD_LIMIT:
+            raise JrError(f"cannot take another job: {HELD_LIMIT} are open already")
         record = self._record(jid, fields, plan, deadline, start_by, now)
         if plan.inline and plan.reads:
             self._calls.add(jid)
             return [do.Call(record)]
-        until = deadline + CLAIM_KEPT
-        self._remember(jid, until)
-        job = self._jobs[jid] = Job(record=record, state=record.state, local=local)
-        effects: list[do.Effect] = [do.Claim(jid, until)]
+        until = deadline + KEPT
+        self._claims.add(jid, until)
+        job = self._hold(record, local=local)
+        effects: list[do.Effect] = [do.Claim(jid, until, start_by)]
         accepted = Accepted(jid=jid, job=fields if local else None, at=now.wall)
         if plan.inline:
             return [*effects, do.SaveRecord(record), do.Send(accepted), do.Call(record)]
-        if self._full():
+        if self._slots.full:
             job.state = State.QUEUED
             job.record = structs.replace(record, state=State.QUEUED)
-            self._wait(jid, deadline)
+            self._slots.wait(jid, deadline)
             return [*effects, do.SaveRecord(job.record), do.Send(structs.replace(accepted, queued=True))]
-        job.starting = True
+        self._start(jid)
         return [*effects, do.SaveRecord(record), do.Send(accepted), do.Start(jid)]
+
+    def _hold(self, record: JobRecord, *, local: bool) -> Job:
+        self._open += 1
+        job = self._jobs[record.jid] = Job(record=record, state=record.state, local=local)
+        return job
+
+    def _start(self, jid: Jid) -> None:
+        self._jobs[jid].starting = True
+        self._slots.take(jid)
+
+    def _close(self, jid: Jid, state: State) -> None:
+        """The job has ended: its place is free, and its return is to be sent."""
+        self._jobs[jid].state = state
+        self._open -= 1
+        self._slots.leave(jid)
+        self._outbox.add(jid)
 
     def _record(self, jid: Jid, fields: JobFields, plan: Plan, deadline: float, start_by: float, now: Now) -> JobRecord:
         return JobRecord(
@@ -382,29 +400,22 @@ class Host:
             answers.append(do.Send(Started(jid=jid, pid=job.record.pid, at=job.record.started or 0.0)))
         return answers
 
-    def _full(self) -> bool:
-        started = sum(job.starting and job.state not in TERMINAL for job in self._jobs.values())
-        return 0 < self._limits.max_jobs <= started
-
     def _queue_or_start(self, jid: Jid, now: Now) -> list[do.Effect]:
         job = self._jobs[jid]
         if job.record.deadline <= now.boot:
             return self._finish(job.record, State.LOST, now, reason="its time to start passed before it could start")
-        if self._full():
+        if self._slots.full:
             job.state = State.QUEUED
-            self._wait(jid, job.record.deadline)
+            self._slots.wait(jid, job.record.deadline)
             return []
-        job.state, job.starting = State.ACCEPTED, True
+        job.state = State.ACCEPTED
+        self._start(jid)
         return [do.Start(jid)]
-
-    def _wait(self, jid: Jid, deadline: float) -> None:
-        self._queue.append(jid)
-        self._expiry.set(jid, deadline)
 
     def _start_waiting(self, now: Now) -> list[do.Effect]:
         effects: list[do.Effect] = []
-        while self._queue and not self._full():
-            effects += self._queue_or_start(self._queue.pop(0), now)
+        while (jid := self._slots.following()) is not None:
+            effects += self._queue_or_start(jid, now)
         return effects
 
     def _after_reboot(self, record: JobRecord, now: Now, master_now: float) -> list[do.Effect]:
@@ -417,14 +428,17 @@ class Host:
     def _finish(self, record: JobRecord, state: State, now: Now, *, reason: str,
                 request: StopRequest | None = None) -> list[do.Effect]:
         """End a job that has no supervisor."""
-        asked = request.at if request else None
-        evidence = Evidence(reason=reason, by=request.by if request else None, asked=asked,
+        message = self._lost(record, state, now, reason, request)
+        self._close(record.jid, state)
+        return [do.Spool(message), do.Ended(message), *self._pump(now), *self._start_waiting(now)]
+
+    def _lost(self, record: JobRecord, state: State, now: Now, reason: str,
+              request: StopRequest | None = None) -> Return:
+        """The return of a job whose end no supervisor tells."""
+        evidence = Evidence(reason=reason, by=request.by if request else None, asked=request.at if request else None,
                             asked_signal=request.signal if request else None, boot_id=self._limits.boot_id)
-        message = Return(jid=record.jid, job=fields_of(record), state=state, accepted=record.accepted,
-                         started=record.started, ended=now.wall, evidence=evidence)
-        self._jobs[record.jid].state = state
-        self._outbox.add(record.jid)
-        return [do.Spool(message), *self._pump(now), *self._start_waiting(now)]
+        return Return(jid=record.jid, job=fields_of(record), state=state, accepted=record.accepted,
+                      started=record.started, ended=now.wall, evidence=evidence)
 
     def _said_of(self, message: Stop) -> list[do.Effect]:
         """What the supervisor answered to a signal that is asked for once more; nothing while it has not."""
@@ -434,10 +448,6 @@ class Host:
     def _pump(self, now: Now) -> list[do.Effect]:
         return [do.SendSpooled(jid) if message is None else do.Send(message)
                 for jid, message in self._outbox.pump(now.boot)]
-
-    def _remember(self, jid: Jid, until: float) -> None:
-        self._claims[jid] = until
-        self._timers.set(jid, until)
 
 
 _WHY = {

@@ -11,10 +11,16 @@ from common.proc.record import JobRecord, StopRequest
 
 
 class Claim(Struct, frozen=True):
-    """Create `claims/<jid>` exclusively; `until` (boot time) is when it may be removed."""
+    """Create `claims/<jid>` exclusively.
+
+    `until` (boot time) is when it may be removed; after a reboot `start_by` (master time) counts. `cancelled` says that
+    a stop made it, for a job that never came.
+    """
 
     jid: Jid
     until: float
+    start_by: float
+    cancelled: bool = False
 
 
 class SaveRecord(Struct, frozen=True):
@@ -32,6 +38,12 @@ class SaveStop(Struct, frozen=True):
 
 class Spool(Struct, frozen=True):
     """Put a return that no supervisor writes (cancelled, inline, lost) into the spool, and retire the record."""
+
+    message: Return
+
+
+class Ended(Struct, frozen=True):
+    """Tell whoever waits on this host: the job ended without a supervisor to tell it."""
 
     message: Return
 
@@ -84,4 +96,4 @@ class SendSpooled(Struct, frozen=True):
 
 
 Durable = Claim | SaveRecord | SaveStop | Spool | Forget | Quarantine | DropClaim
-Effect = Durable | Start | Wake | Call | Send | SendSpooled
+Effect = Durable | Ended | Start | Wake | Call | Send | SendSpooled

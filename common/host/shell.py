@@ -12,14 +12,16 @@ from typing import Any, Protocol, TypeVar
 
 from common import clock
 from common.codec import from_minion
+from common.errors import JrError, StateError
 from common.functions import Agent
 from common.host import effects as do
 from common.host import inline
-from common.host.core import CLAIM_KEPT, Host
+from common.host.claims import KEPT, Kept
+from common.host.core import Host
 from common.host.desk import Desk, Then, now
 from common.ids import Jid
 from common.messages import Message, Return, Stopped
-from common.proc.directory import JobFolders
+from common.proc.directory import Claim, JobFolders
 from common.proc.executor import Executor
 from common.proc.record import JobRecord
 from common.proc.spool import SpoolError
@@ -56,6 +58,13 @@ class Out(Protocol):
         """The host cannot go on: the disk or the spawner fails. The daemon ends, jobs live on."""
 
 
+def _kept(claim: Claim) -> Kept:
+    """A claim as it counts in this boot: of an earlier one, by the time at which its job had to start."""
+    if claim.boot_id == clock.boot_id():
+        return Kept(claim.until, claim.cancelled)
+    return Kept(clock.boottime() + max(0.0, claim.start_by - clock.wall()) + KEPT, claim.cancelled)
+
+
 class HostShell:
     """The hands of one host core."""
 
@@ -72,12 +81,13 @@ class HostShell:
         self.folders = JobFolders(state)
         self.executor = Executor(state, config, self)
         self._disk = ThreadPoolExecutor(1, "disk")
+        self._settling = ThreadPoolExecutor(2, "settle")
         self._sequencer: Sequencer[Any] = Sequencer(DURABLE, self._commit, self._act, self._broken, self._disk)
         self._tasks: set[asyncio.Task[None]] = set()
         self.desk = Desk(host, self.committed)
 
     async def open(self) -> list[JobRecord]:
-        """Start the spawner, and take over what the disk holds; returns the jobs that run. Raises JrError."""
+        """Start the spawner, and take over what the disk holds; returns what has not ended. Raises JrError."""
         await self.executor.open()
         for module, reason in self.executor.broken.items():
             _log.error("cannot load module %s: %s", module, reason, extra={"action": "module.broken"})
@@ -94,15 +104,13 @@ class HostShell:
                       len(spooled), extra={"action": "host.adopt"})
         self.apply(self._host.load(claims, [record for record in adopted if record.jid not in spooled],
                                    [record for record in idle if record.jid not in spooled], spooled, now()))
-        return adopted
+        return [record for record in records if record.jid not in spooled]
 
-    def _left(self) -> tuple[dict[Jid, State], dict[Jid, float]]:
+    def _left(self) -> tuple[dict[Jid, State], dict[Jid, Kept]]:
         """On the disk thread: what has ended, and what was ever seen with how long that is to be remembered."""
         spooled = {jid: state for jid in self.folders.spool_list()
                    if (state := self.folders.spool_state(jid)) is not None}
-        boot_id, fresh = clock.boot_id(), clock.boottime() + CLAIM_KEPT
-        claims = {jid: until if boot == boot_id else fresh for jid, (boot, until) in self.folders.claims().items()}
-        return spooled, claims
+        return spooled, {jid: _kept(claim) for jid, claim in self.folders.claims().items()}
 
     async def keep_house(self, keep: float) -> None:
         """Remove captured output that is older than `keep` seconds, for ever; 0 keeps it."""
@@ -138,6 +146,7 @@ class HostShell:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._sequencer.drained()
         await self.executor.close()
+        self._settling.shutdown()
         self._disk.shutdown()
 
     # what the executor says
@@ -167,7 +176,12 @@ class HostShell:
 
     async def _look(self, jid: Jid) -> None:
         """Find out how a job ended whose supervisor is gone."""
-        message = await self.disk(lambda: self._ending(jid))
+        # Beside the disk thread: what is left of a job may take seconds to die, and no other job waits for that.
+        try:
+            message = await asyncio.get_running_loop().run_in_executor(self._settling, self._ending, jid)
+        except SpoolError as error:
+            self._damaged(jid, error)
+            return
         if message is None:
             self.apply(self._host.vanished(jid, now(), "its supervisor ended before it could start"))
             return
@@ -175,7 +189,7 @@ class HostShell:
         self.apply(self._host.ended(jid, message.state, now()))
 
     def _ending(self, jid: Jid) -> Return | None:
-        """On the disk thread: the return, concluded if need be; None when nothing was started."""
+        """The return, concluded if need be; None when nothing was started. Raises SpoolError."""
         if self.folders.settle(jid) is None:
             return None
         message: Return = from_minion.decode(self.folders.spool_read(jid))
@@ -188,8 +202,10 @@ class HostShell:
     def _commit(self, effects: list[Any]) -> None:
         for effect in effects:
             match effect:
-                case do.Claim(jid, until):
-                    self.folders.claim(jid, until)
+                case do.Claim(jid, until, start_by, cancelled):
+                    if not self.folders.claim(jid, until, start_by, cancelled=cancelled):
+                        # Memory did not know of it: begin anew from the disk, which does.
+                        raise StateError(f"cannot claim {jid}: it was claimed before")
                 case do.SaveRecord(record):
                     self.folders.write_record(record)
                 case do.SaveStop(jid, request):
@@ -214,7 +230,9 @@ class HostShell:
             case do.SendSpooled(jid):
                 self._spawn(self._send_spooled(jid))
             case do.Start(jid):
-                self.executor.start(jid)
+                self._start(jid)
+            case do.Ended(message):
+                self._tell_end(message)
             case do.Wake(jid):
                 self.executor.wake(jid)
             case do.Call(record):
@@ -224,6 +242,12 @@ class HostShell:
                     effect.waiter.set_result(None)
             case _:
                 self._out.other(effect)
+
+    def _start(self, jid: Jid) -> None:
+        try:
+            self.executor.start(jid)
+        except (OSError, JrError) as error:
+            self.apply(self._host.vanished(jid, now(), str(error)))
 
     async def _call(self, record: JobRecord) -> None:
         message = await inline.call(self._functions[record.function], record, self._agent)
@@ -235,7 +259,12 @@ class HostShell:
         try:
             self._out.send_frame(await self.disk(lambda: self.folders.spool_read(jid)))
         except SpoolError as error:
-            _log.error("%s", error, extra={"action": "spool.damaged", "jid": jid})
+            self._damaged(jid, error)
+
+    def _damaged(self, jid: Jid, error: SpoolError) -> None:
+        """A return that cannot be read any more is not waited for."""
+        _log.error("%s", error, extra={"action": "spool.damaged", "jid": jid})
+        self.apply(self._host.damaged(jid, now(), f"its return was damaged, see quarantine: {error}"))
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

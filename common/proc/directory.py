@@ -12,6 +12,7 @@ import logging
 import os
 import stat
 from pathlib import Path
+from typing import NamedTuple
 
 from common import clock, codec
 from common.codec import CodecError
@@ -40,6 +41,18 @@ _CLAIM_LIMIT = 200
 _log = logging.getLogger("jr.proc")
 
 
+class Claim(NamedTuple):
+    """What a claim's file says."""
+
+    boot_id: str
+    until: float
+    """Boot time of that boot until which it is kept."""
+    start_by: float = 0.0
+    """When the job must have started, in epoch seconds: what counts after a reboot."""
+    cancelled: bool = False
+    """A stop made it, for a job that never came."""
+
+
 class JobFolders:
     """Everything below one state folder."""
 
@@ -53,17 +66,14 @@ class JobFolders:
 
     # claims
 
-    def claim(self, jid: Jid, until: float) -> bool:
-        """Claim a jid for good: False when it was claimed before. `until` is the boot time until which it is kept.
+    def claim(self, jid: Jid, until: float, start_by: float = 0.0, *, cancelled: bool = False) -> bool:
+        """Claim a jid for good: False when it was claimed before. The rest is what `Claim` says. Raises OSError."""
+        words = [clock.boot_id(), str(until), str(start_by), *(["cancelled"] if cancelled else [])]
+        return create_exclusive(self.layout.claim_of(jid), " ".join(words).encode("ascii") + b"\n")
 
-        Raises OSError.
-        """
-        return create_exclusive(self.layout.claim_of(jid), f"{clock.boot_id()} {until}\n".encode("ascii"))
-
-    def claims(self) -> dict[Jid, tuple[str, float]]:
-        """All claims, with the boot id and the boot time until which each is kept. One that a crash left empty was
-        durable all the same; it says ("", 0.0): of an unknown boot."""
-        found: dict[Jid, tuple[str, float]] = {}
+    def claims(self) -> dict[Jid, Claim]:
+        """All claims. One that a crash left empty was durable all the same: it is of an unknown boot."""
+        found: dict[Jid, Claim] = {}
         for path in self._files(self.layout.claims):
             try:
                 jid = Jid(path.name)
@@ -309,12 +319,13 @@ def _check_owner(path: Path) -> None:
         raise ValueError(f"it belongs to uid {owner}")
 
 
-def _parse_claim(data: bytes) -> tuple[str, float]:
+def _parse_claim(data: bytes) -> Claim:
     try:
-        boot_id, until = data.decode("ascii").split()
-        return boot_id, float(until)
+        boot_id, until, *more = data.decode("ascii").split()
+        start_by = float(more[0]) if more else 0.0
+        return Claim(boot_id, float(until), start_by, "cancelled" in more)
     except ValueError:
-        return "", 0.0
+        return Claim("", 0.0)
 
 
 def _remove_unfinished(path: Path) -> None:

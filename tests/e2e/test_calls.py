@@ -88,6 +88,26 @@ def test_without_an_agent(fleet: Fleet) -> None:
     until(told, what="the agent delivers the return when it starts")
 
 
+def test_an_agent_that_ends_in_the_middle_of_a_call(fleet: Fleet) -> None:
+    # P2: the job was accepted, so it must not be run a second time without the agent.
+    marker, gate = fleet.base / "started", fleet.base / "ended"
+    process = fleet.spawn("jr-call", "--root", str(fleet.minion("m1")), "cmd.run",
+                          f"echo start >> {marker}; until [ -e {gate} ]; do sleep 0.02; done")
+    jid = fleet.open_job()
+    until(lambda: marker.exists() and marker.read_text(), what="the job runs")
+    try:
+        fleet.end("m1", signal.SIGTERM)
+        _, err = process.communicate(timeout=20)
+        assert (process.returncode, err.count("\n")) == (5, 1), err
+        assert f"its job {jid} was begun, and is not begun again" in err
+    finally:
+        gate.touch()
+        fleet.up()
+
+    assert fleet.ended(jid)["state"] == "succeeded"
+    assert marker.read_text() == "start\n"
+
+
 def test_on_a_host_that_never_had_an_agent(fleet: Fleet) -> None:
     root = fleet.base / "fresh"
     ended = fleet.command("jr-call", "-o", "json", "test.echo", "hello", root=root, env={"JR_MINION_ID": "fresh"})

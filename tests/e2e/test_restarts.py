@@ -182,3 +182,22 @@ def test_the_agent_refuses_a_damaged_record_and_keeps_the_rest(fleet: Fleet) -> 
     assert not (proc / "20260101000000000002.json").exists()
     (fleet.base / "h").touch()
     assert fleet.ended(jid)["state"] == "succeeded"
+
+
+def test_a_return_that_was_damaged_is_lost_and_says_why(fleet: Fleet) -> None:
+    # R-B30, P4: what cannot be read any more is not waited for.
+    jid = gated(fleet, "c")
+    fleet.end("master", signal.SIGKILL)
+    (fleet.base / "c").touch()
+    fleet.over(jid)
+    spooled = fleet.state("m1") / "spool" / f"{jid}.msgpack"
+    until(spooled.exists, what="the return is in the spool")
+    data = spooled.read_bytes()
+    spooled.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    fleet.up()
+
+    pair = fleet.ended(jid)
+    assert pair["state"] == "lost"
+    assert "quarantine" in pair["evidence"]["reason"]
+    assert any(jid in path.name for path in (fleet.state("m1") / "quarantine").iterdir())
+    fleet.acked()

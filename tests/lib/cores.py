@@ -8,6 +8,7 @@ from msgspec import Raw
 
 from common.codec import pack
 from common.errors import NotFoundError
+from common.host.claims import Kept
 from common.host.core import Host, Limits, Now, Plan
 from common.ids import Jid, MinionId
 from common.link import Connection, Key
@@ -63,7 +64,7 @@ class Driven:
     def master_now(self) -> float:
         return NOON + self.time
 
-    def load(self, claims: dict[Jid, float] | None = None, adopted: list[JobRecord] | None = None,
+    def load(self, claims: dict[Jid, Kept] | None = None, adopted: list[JobRecord] | None = None,
              idle: list[JobRecord] | None = None, spooled: dict[Jid, State] | None = None) -> list[str]:
         return told(self.host.load(claims or {}, adopted or [], idle or [], spooled or {}, self.now))
 

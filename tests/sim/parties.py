@@ -8,6 +8,7 @@ from msgspec import Raw, structs
 
 from common.codec import encode, pack, unpack
 from common.host import effects as host_do
+from common.host.claims import Kept
 from common.host.core import Host, Limits, Now, Plan
 from common.ids import Jid, MinionId
 from common.link import Closed, Connection, Key
@@ -137,7 +138,7 @@ class Disk:
 
     def __init__(self) -> None:
         self.starts = 0
-        self.claims: dict[Jid, float] = {}
+        self.claims: dict[Jid, Kept] = {}
         self.records: dict[Jid, JobRecord] = {}
         self.stops: dict[Jid, list[StopRequest]] = {}
         self.spool: dict[Jid, Return] = {}
@@ -251,9 +252,9 @@ class SimMinion:
     def _write(self, effect: host_do.Durable) -> None:
         disk = self.disk
         match effect:
-            case host_do.Claim(jid, until):
+            case host_do.Claim(jid, until, _, cancelled):
                 assert jid not in disk.claims, self._world.story(f"{jid} claimed twice on {self.id}")
-                disk.claims[jid] = until
+                disk.claims[jid] = Kept(until, cancelled)
             case host_do.SaveRecord(record):
                 disk.records[record.jid] = record
             case host_do.SaveStop(jid, request):

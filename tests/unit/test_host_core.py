@@ -7,8 +7,10 @@ from msgspec import Raw, structs
 
 from common.errors import JrError
 from common.host import effects as do
-from common.host.core import CLAIM_KEPT, HELD_LIMIT, START_TRIES
+from common.host.claims import KEPT, Kept
+from common.host.core import HELD_LIMIT, START_TRIES
 from common.messages import Accepted, Publish, Refused
+from common.proc.record import StopRequest
 from common.states import State
 from tests.lib.cores import FIELDS, Driven, record, returned
 from tests.lib.stored import NOON, jid
@@ -63,7 +65,7 @@ def test_a_repeated_publish_is_answered_from_what_is_held() -> None:
 
 def test_a_jid_that_was_claimed_starts_nothing() -> None:
     host = Driven()
-    host.load(claims={jid(1): 9000.0})
+    host.load(claims={jid(1): Kept(9000.0)})
     assert host.publish(1) == ["say refused 1: seen before, and no longer held"]
     host.publish(2)
     host.ended(2)
@@ -79,14 +81,14 @@ def test_a_claim_is_kept_an_hour_past_the_deadline_and_as_long_as_the_job_is_hel
     host.publish(2, within=300)
     host.ended(1)
     host.ack(1)
-    assert "drop claim 1" not in host.after(300 + CLAIM_KEPT - 1)
-    assert host.host.next() == 1000 + 300 + CLAIM_KEPT
+    assert "drop claim 1" not in host.after(300 + KEPT - 1)
+    assert host.host.next() == 1000 + 300 + KEPT
     assert host.after(1) == ["drop claim 1"]
     assert not host.host.seen(jid(1))
     assert host.host.seen(jid(2))
     host.ended(2)
     host.ack(2)
-    assert host.after(CLAIM_KEPT) == ["drop claim 2"]
+    assert host.after(KEPT) == ["drop claim 2"]
 
 
 def test_what_only_reads_leaves_no_trace_and_is_not_called_twice() -> None:
@@ -128,8 +130,33 @@ def test_what_cannot_be_called_is_refused_with_one_clear_line() -> None:
 
 def test_a_flood_ends_in_clear_refusals() -> None:
     host = Driven(max_jobs=1)
+    host.load(idle=[record(jid(number), State.QUEUED) for number in range(HELD_LIMIT)])
+    assert host.publish(90_000) == [f"say refused 90000: cannot take another job: {HELD_LIMIT} are open already"]
+
+
+def test_returns_that_wait_for_the_master_refuse_nothing() -> None:
+    host = Driven()
     host.load(spooled={jid(number): State.FAILED for number in range(HELD_LIMIT)})
-    assert host.publish(90_000) == [f"say refused 90000: cannot take another job: {HELD_LIMIT} are held already"]
+    assert host.publish(1_000_000)[-1] == "start 1000000"
+
+
+def test_whoever_waits_here_is_told_of_every_end() -> None:
+    """A run of a schedule that is cancelled while it waits must not hold up the next one."""
+    host = Driven(max_jobs=1)
+    host.publish(1)
+    host.publish(2)
+    asked = StopRequest(stop="s", how="kill", signal=9, grace=1.0, by="ann", at=0.0)
+    _, effects = host.host.ask_stop(jid(2), asked, host.now)
+    assert [(effect.message.jid, effect.message.state) for effect in effects if isinstance(effect, do.Ended)] == [
+        (jid(2), State.KILLED)]
+
+
+def test_a_return_that_was_damaged_is_lost_and_said_so() -> None:
+    host = Driven()
+    host.load(spooled={jid(1): State.SUCCEEDED})
+    effects = host.host.damaged(jid(1), host.now, "the return was damaged")
+    assert told(effects) == ["spool 1 lost"]
+    assert host.host.jobs() == {jid(1): State.LOST}
 
 
 # jobs that begin here
@@ -269,7 +296,7 @@ def test_unanswered_returns_are_sent_again() -> None:
 
 def test_after_a_restart_of_the_agent_all_is_taken_over() -> None:  # P6
     host = Driven()
-    effects = host.load(claims={jid(number): 5000.0 for number in range(1, 5)},
+    effects = host.load(claims={jid(number): Kept(5000.0) for number in range(1, 5)},
                         adopted=[record(jid(1), State.RUNNING, pid=11, started=NOON)],
                         idle=[record(jid(3), accepted=NOON + 2), record(jid(2), accepted=NOON + 1)],
                         spooled={jid(4): State.FAILED})

@@ -64,7 +64,7 @@ def test_files_are_ours_alone(folders: JobFolders) -> None:
 def test_a_claim_is_made_once(folders: JobFolders) -> None:
     assert folders.claim(A, 12.5)
     assert not folders.claim(A, 99.0)
-    assert folders.claims() == {A: (clock.boot_id(), 12.5)}
+    assert folders.claims() == {A: (clock.boot_id(), 12.5, 0.0, False)}
     folders.drop_claim(A)
     assert folders.claims() == {}
     folders.drop_claim(A)
@@ -75,7 +75,7 @@ def test_a_claim_is_made_once(folders: JobFolders) -> None:
 def test_a_claim_that_says_nothing_still_counts(folders: JobFolders, content: bytes) -> None:
     """P2: the mark that a jid was seen is the file, whatever a crash left of its text."""
     folders.layout.claim_of(A).write_bytes(content)
-    assert folders.claims() == {A: ("", 0.0)}
+    assert folders.claims() == {A: ("", 0.0, 0.0, False)}
     assert not folders.claim(A, 1.0)
 
 
