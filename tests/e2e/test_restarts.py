@@ -186,9 +186,9 @@ def test_the_agent_refuses_a_damaged_record_and_keeps_the_rest(fleet: Fleet) -> 
 
 def test_a_return_that_was_damaged_is_lost_and_says_why(fleet: Fleet) -> None:
     # R-B30, P4: what cannot be read any more is not waited for.
-    jid = gated(fleet, "c")
+    jid = gated(fleet, "damaged")
     fleet.end("master", signal.SIGKILL)
-    (fleet.base / "c").touch()
+    (fleet.base / "damaged").touch()
     fleet.over(jid)
     spooled = fleet.state("m1") / "spool" / f"{jid}.msgpack"
     until(spooled.exists, what="the return is in the spool")
