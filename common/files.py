@@ -8,7 +8,7 @@ import os
 import stat
 from pathlib import Path
 
-from common.errors import JrError, UsageError
+from common.errors import DeniedError, JrError, UsageError
 
 _DURABLE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
 
@@ -91,6 +91,8 @@ def private_folder(path: Path) -> Path:
             )
         if stat.S_IMODE(status.st_mode) & 0o077:
             path.chmod(0o700)
+    except PermissionError as error:
+        raise DeniedError(f"cannot use {path}: this user may not; {error.strerror}") from error
     except OSError as error:
         raise JrError(f"cannot use {path}: {error.strerror}") from error
     return path

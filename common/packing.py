@@ -11,6 +11,8 @@ def pack(value: Any) -> bytes:
     """Plain data (None, bool, int, float, str, bytes, list, dict), packed. Raises TypeError that names another type."""
     try:
         packed: bytes = msgpack.packb(value, use_bin_type=True, strict_types=False)
+        # What the other side could not open again must fail here, where its owner is told.
+        msgpack.unpackb(packed, raw=False, strict_map_key=False, max_array_len=len(packed), max_map_len=len(packed))
     except (ValueError, RecursionError) as error:
         raise TypeError(f"cannot pack the value: {error}") from error
     except (TypeError, OverflowError) as error:
@@ -22,6 +24,8 @@ def _culprit(value: Any, path: str = "the value") -> str:
     """Where in `value` the first thing stands that is not plain data, with its type's name."""
     if isinstance(value, dict):
         for key, item in value.items():
+            if isinstance(key, (list, tuple, dict)):
+                return f"a key of {path}, a {type(key).__name__}"
             if (found := _culprit(key, f"a key of {path}")) or (found := _culprit(item, f"{path}[{key!r}]")):
                 return found
     elif isinstance(value, (list, tuple)):

@@ -55,8 +55,10 @@ def _why(pair: Mapping[str, Any]) -> str:
             parts.append(f"{text}: {_names([_process(process) for process in processes])}")
     if lost := evidence.get("lost_bytes"):
         parts.append(f"{lost} bytes of output not kept")
-    if pair.get("truncated"):
-        parts.append("cut, the whole is on the minion")
+    elif pair.get("truncated") and (pair.get("stdout") or pair.get("stderr")):
+        parts.append("cut, the whole output is on the minion")
+    elif pair.get("truncated"):
+        parts.append("cut")
     if pair.get("expired"):
         parts.append("value and output deleted by keep_jobs")
     return escape("; ".join(part for part in parts if part))

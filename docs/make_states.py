@@ -23,7 +23,7 @@ MEANING = {
     State.FAILED: "Another exit code, a signal nobody of us sent, or an exception.",
     State.TIMED_OUT: "The job's own time limit ran out, and its processes were ended.",
     State.KILLED: "Somebody asked for it; the evidence says who and when.",
-    State.LOST: "Nobody saw the end: the supervisor died, the host went away, or no answer came in time.",
+    State.LOST: "Nobody saw an end: the supervisor died, the host went away, it could not start, or no answer came.",
     State.REFUSED: "The minion answered that it will not run it; the evidence says why.",
     State.UNDELIVERED: "It never left the master: the minion was not there.",
 }

@@ -48,7 +48,8 @@ class Printer:
     def text(self, text: str) -> None:
         """Print a line, or several, unless it is empty. Raises OSError when it cannot be written."""
         if text:
-            click.echo(text, color=self._colour)
+            # What has colours was asked for them, or is raw output that nobody may change.
+            click.echo(text, color=True)
 
     def note(self, message: str) -> None:
         """One line on stderr; nothing when it is empty."""

@@ -97,7 +97,7 @@ def test_a_job_that_is_open_with_all_it_may_have() -> None:
     (pair("succeeded", {"a": 1}), "m  succeeded    a: 1"),
     (pair("succeeded", []), "m  succeeded    []"),
     (pair("succeeded", 5, stdout="printed\n"), "m  succeeded\n  5\n  stdout:\n    printed"),
-    (pair("succeeded", "x", truncated=True), "m  succeeded    cut, the whole is on the minion\n  x"),
+    (pair("succeeded", "x", truncated=True), "m  succeeded    cut\n  x"),
     (pair("succeeded", None, expired=True), "m  succeeded    value and output deleted by keep_jobs"),
     (pair("running", None, pid=7), "m  running      pid 7"),
     (pair("failed", "", retcode=1, evidence={"reason": "ValueError: no"}), "m  failed       ValueError: no"),
