@@ -87,8 +87,16 @@ def _converted(name: str, parameter: str, text: str, hint: str) -> Any:
         if hint.startswith("Seconds"):
             return parse_duration(text)
         if hint.startswith("Ids"):
-            return [minion.strip() for minion in text.split(",") if minion.strip()]
+            return _ids(text)
         return int(text) if hint.startswith("int") else text
     except ValueError as error:
         wanted = "a whole number" if hint.startswith("int") else str(error)
         raise UsageError(f"cannot run {name}: {parameter}={text} is wrong, it takes {wanted}") from error
+
+
+def _ids(text: str) -> list[str]:
+    """Minion ids. An empty list is no wish: `minions=$X` with an empty X must stop nothing, and say so."""
+    ids = [minion.strip() for minion in text.split(",") if minion.strip()]
+    if not ids:
+        raise ValueError("minion ids, and names nobody")
+    return ids
