@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from common.errors import JrError
 from common.keys import generate
 from common.link import Closed, Key
 from common.zmqline import GIVE_UP, ZmqLine, open_line
@@ -56,16 +57,22 @@ class Canary:
         if why is Closed.REFUSED:
             self._misses = 0
             self._again(self._every)
-            return
+        else:
+            self._missed("nobody answers")
+
+    def _try(self) -> None:
+        try:
+            self._line = open_line(*self._where, generate(), self, give_up=self._give_up)
+        except JrError as error:
+            self._missed(str(error))
+
+    def _missed(self, why: str) -> None:
         self._misses += 1
-        _log.warning("cannot prove that unknown keys are refused: nobody answers", extra={"action": "canary.missed"})
+        _log.warning("cannot prove that unknown keys are refused: %s", why, extra={"action": "canary.missed"})
         if self._misses >= TRIES:
             self._give_alarm(f"cannot prove that unknown keys are refused: {TRIES} tries got no answer")
         else:
             self._again(self._retry)
-
-    def _try(self) -> None:
-        self._line = open_line(*self._where, generate(), self, give_up=self._give_up)
 
     def _again(self, after: float) -> None:
         self._timer = asyncio.get_running_loop().call_later(after, self._try)

@@ -78,7 +78,7 @@ def unpack(packed: bytes | memoryview | msgspec.Raw, limit: int = FRAME_LIMIT) -
         raise CodecError(f"cannot unpack {len(data)} bytes: the limit is {limit}")
     try:
         return msgpack.unpackb(data, raw=False, strict_map_key=False, max_str_len=limit, max_bin_len=limit,
-                               max_array_len=100_000, max_map_len=100_000, max_ext_len=0,
+                               max_array_len=limit, max_map_len=limit, max_ext_len=0,
                                ext_hook=_no_extension)
     except (ValueError, TypeError, RecursionError, msgpack.exceptions.UnpackException) as error:
         raise CodecError(f"cannot unpack a value: {str(error) or type(error).__name__}") from error

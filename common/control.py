@@ -29,6 +29,10 @@ _CHUNK = 256 * 1024
 _ABSENT = {errno.ENOENT: "no such socket", errno.ENOTDIR: "no such socket", errno.ECONNREFUSED: "nothing listens there"}
 
 
+class AbsentError(UnreachableError):
+    """Nobody listens at the socket, so nothing was asked of anybody: what was wanted may be done in another way."""
+
+
 class Peer(NamedTuple):
     """Who listens at a control socket, in the words of an error."""
 
@@ -49,7 +53,7 @@ class Connection:
     def __init__(
         self, path: str | os.PathLike[str], peer: Peer = MASTER, *, answer_seconds: float = ANSWER_SECONDS
     ) -> None:
-        """Connect. Raises UnreachableError when nobody listens there, DeniedError when this user may not connect."""
+        """Connect. Raises AbsentError when nobody listens there, DeniedError when this user may not connect."""
         self._path = os.fspath(path)
         self._peer = peer
         self._answer_seconds = answer_seconds
@@ -165,8 +169,9 @@ def _refusal(path: str, peer: Peer, error: OSError) -> JrError:
         return DeniedError(f"{problem}: permission denied; run this as the user that {peer.name} runs as, or as root")
     if error.errno == errno.EAGAIN:
         return UnreachableError(f"{problem}: it lets nobody in for {CONNECT_SECONDS:g} s; it is stopped or overloaded")
-    reason = _ABSENT.get(error.errno or 0)
-    return UnreachableError(f"{problem}: {reason}; {peer.hint}" if reason else f"{problem}: {_reason(error)}")
+    if reason := _ABSENT.get(error.errno or 0):
+        return AbsentError(f"{problem}: {reason}; {peer.hint}")
+    return UnreachableError(f"{problem}: {_reason(error)}")
 
 
 def _reason(error: OSError) -> str:

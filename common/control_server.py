@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import pwd
 import socket
 import struct
@@ -20,7 +21,8 @@ from typing import Any
 from common import clock
 from common.control_frames import ANSWER_LIMIT, HEADER, REQUEST_LIMIT, VERSION, FrameError, length, pack, unpack
 from common.control_socket import listen, remove
-from common.errors import Exit, JrError
+from common.errors import DeniedError, Exit, JrError
+from common.log import limited
 
 Body = dict[str, Any]
 Reply = Callable[[Body], Awaitable[None]]
@@ -45,6 +47,17 @@ Handler = Callable[[Body, Caller, Reply], Awaitable[Body]]
 """Answers one request: items through `reply`, the fields of the end as its result. A JrError it raises is told to the
 client with its exit code; any other exception is logged and told as an internal error. It is cancelled when the client
 hangs up."""
+Authorise = Callable[[Caller, str], None]
+"""Asked for every request, with its verb, before the handler. Raises DeniedError for what this caller may not do."""
+
+
+def owner_only(caller: Caller, verb: str) -> None:
+    """Root and the user that the daemon runs as may do everything, others nothing. Raises DeniedError.
+
+    The modes of the socket and its folder say the same; this holds also where somebody has loosened them.
+    """
+    if caller.uid not in (0, os.geteuid()):
+        raise DeniedError(f"cannot do {verb:.80}: {caller.name} may not, only root and the user that jr runs as")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +78,11 @@ class Limits:
 class ControlServer:
     """Listens at a unix socket and hands requests to a handler."""
 
-    def __init__(self, path: Path, handler: Handler, limits: Limits = Limits()) -> None:
+    def __init__(self, path: Path, handler: Handler, limits: Limits = Limits(),
+                 authorise: Authorise = owner_only) -> None:
         self._path = path
         self._handler = handler
+        self._authorise = authorise
         self._limits = limits
         self._tasks: set[asyncio.Task[None]] = set()
         self._names: dict[int, str] = {}
@@ -153,7 +168,11 @@ class ControlServer:
         extra = {"action": "control.request", "verb": verb, "user": caller.name}
         _log.debug("Request %s of %s, pid %d", verb, caller.name, caller.pid, extra=extra)
         try:
+            self._authorise(caller, verb)
             return {"kind": "end", **await self._handler(request, caller, client.reply)}
+        except DeniedError as error:
+            limited(_log, f"denied {caller.uid}").warning("%s", error, extra={**extra, "action": "control.denied"})
+            return _error(error.exit, str(error))
         except JrError as error:
             return _error(error.exit, str(error))
         except OSError:

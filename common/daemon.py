@@ -9,6 +9,7 @@ import signal
 from abc import ABC, abstractmethod
 
 from common.errors import JrError
+from common.proc import limits
 
 
 class Daemon(ABC):
@@ -23,6 +24,7 @@ class Daemon(ABC):
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Running jobs go on without the daemon. Raises JrError."""
+        limits.raise_files()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -30,7 +32,7 @@ class Daemon(ABC):
             await self._open(stack)
             self._log.info("ready", extra={"action": f"{self._name}.ready"})
             await self._stop.wait()
-            self._log.info("stopping; running jobs go on", extra={"action": f"{self._name}.stop"})
+            self._log.info("stopping; running jobs go on", extra={"action": f"{self._name}.stopping"})
         if self._failure is not None:
             raise JrError(self._failure)
 

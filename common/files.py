@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -11,6 +12,8 @@ from pathlib import Path
 from common.errors import DeniedError, JrError, UsageError
 
 _DURABLE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+_IRREGULAR = (errno.ELOOP, errno.ENXIO)
+"""How a link and a socket refuse to be opened."""
 
 
 def sync_folder(folder: Path) -> None:
@@ -22,8 +25,20 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def write_durable(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Replace `path` by `data` so that a crash at any moment leaves the old file or the new one. Raises OSError."""
+def sync_file(path: Path) -> None:
+    """Make what is in a file durable; its name is its folder's matter. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_durable(path: Path, data: bytes, mode: int = 0o600, *, sync: bool = True) -> None:
+    """Replace `path` by `data` so that a crash at any moment leaves the old file or the new one. Raises OSError.
+
+    Without `sync` the new one is not sure to be the one that is left before `sync_folder`.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     fd = os.open(beside, _DURABLE, mode)
     try:
@@ -36,11 +51,15 @@ def write_durable(path: Path, data: bytes, mode: int = 0o600) -> None:
         with contextlib.suppress(OSError):
             os.unlink(beside)
         raise
-    sync_folder(path.parent)
+    if sync:
+        sync_folder(path.parent)
 
 
-def create_exclusive(path: Path, data: bytes = b"") -> bool:
-    """Create `path` durably; False when it exists already. Raises OSError."""
+def create_exclusive(path: Path, data: bytes = b"", *, sync: bool = True) -> bool:
+    """Create `path` durably; False when it exists already. Raises OSError.
+
+    Without `sync` it is not durable before `sync_file` and `sync_folder`.
+    """
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except FileExistsError:
@@ -48,8 +67,10 @@ def create_exclusive(path: Path, data: bytes = b"") -> bool:
     with open(fd, "wb") as file:
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
-    sync_folder(path.parent)
+        if sync:
+            os.fsync(file.fileno())
+    if sync:
+        sync_folder(path.parent)
     return True
 
 
@@ -65,14 +86,22 @@ def read_regular(path: Path, limit: int) -> bytes:
 
     Raises OSError when it cannot be read, ValueError when it is not such a file.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(fd, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in _IRREGULAR:
+            raise ValueError(f"{path} is not a regular file") from error
+        raise
+    try:
+        status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{path} is not a regular file")
         if status.st_size > limit:
             raise ValueError(f"{path} has {status.st_size} bytes, more than the {limit} that are allowed")
-        return file.read(limit + 1)[:limit]
+        with open(fd, "rb", closefd=False) as file:
+            return file.read(limit + 1)[:limit]
+    finally:
+        os.close(fd)
 
 
 def private_folder(path: Path) -> Path:

@@ -3,6 +3,7 @@ imports this file."""
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -118,8 +119,12 @@ class Agent(Protocol):
     async def jobs(self) -> Sequence[JobView]:
         """The proc records, read from the proc directory and from nowhere else."""
 
-    async def stop(self, jid: Jid, how: How, signal: int, grace: float, by: str) -> StopAnswer:
-        """Stop or signal a job of this minion; `signal` counts for `how="signal"` only. Never raises for a bad jid."""
+    async def stop(self, jid: Jid, how: How, signal: int, grace: float | None, by: str) -> StopAnswer:
+        """Stop or signal a job of this minion. Never raises for a bad jid.
+
+        `signal` counts for `how="signal"` only; `grace` is the time between TERM and KILL in seconds, None for what the
+        settings say.
+        """
 
     def functions(self) -> Table:
         """The whole table: inline functions and those of the spawner."""
@@ -153,8 +158,11 @@ def inline_reads(function: Callable[..., Any]) -> bool | None:
     return reads
 
 
+@functools.cache
 def signature(function: Callable[..., Any]) -> inspect.Signature:
     """The signature with its annotations as types; they stay text when one of them names nothing known.
+
+    Kept for each function, since it costs more than many a call; whoever makes the table makes them for all its forks.
 
     Raises ValueError or TypeError for what has no signature.
     """

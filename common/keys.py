@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import struct
 from dataclasses import dataclass, field
@@ -14,12 +13,11 @@ from zmq.utils import z85
 
 from common.errors import JrError, UsageError
 from common.files import private_folder, read_regular, write_durable
-from common.link import Key
+from common.link import KEY_TEXT, Key
 
 _MAGIC = "jr-curve-key 1"
 _FILE_LIMIT = 1024
 """Bytes; a key file has about 120."""
-_TEXT = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +124,7 @@ def _check_private(path: Path) -> None:
 def _raw(text: str) -> bytes:
     """The 32 bytes of a key. Raises UsageError that does not repeat the text: it may be a secret in the wrong place."""
     problem = "cannot use this key: a key is 40 characters of Z85, as `jr-key finger` prints it"
-    if not _TEXT.fullmatch(text):
+    if not KEY_TEXT.fullmatch(text):
         raise UsageError(problem)
     try:
         return bytes(z85.decode(text.encode("ascii")))

@@ -7,6 +7,7 @@ Callbacks run on the loop that owns the link, one at a time; an exception inside
 from __future__ import annotations
 
 import enum
+import re
 from typing import NewType, Protocol
 
 from common.ids import MinionId
@@ -16,6 +17,9 @@ Connection = NewType("Connection", int)
 
 Key = NewType("Key", str)
 """A CURVE public key, 40 characters of Z85."""
+
+KEY_TEXT = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
+"""What a key looks like, for those who must not load what computes with one."""
 
 
 class Closed(enum.Enum):

@@ -1,6 +1,6 @@
-"""Log lines on stderr, as text for people or JSON for programs. Every line names its action, and jid and minion if any.
+"""Log lines on stderr, as text for people or JSON for programs. Each names its action; jid, minion and user if any.
 
-Use `logging.getLogger("jr.part")` and `extra={"action": ..., "jid": ..., "minion": ...}`.
+Use `logging.getLogger("jr.part")` and `extra={"action": ..., "jid": ..., "minion": ...}`; `user` where one has asked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from common.clock import boottime
 from common.text import escape, escape_json
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-FIELDS = ("action", "jid", "minion")
+FIELDS = ("action", "jid", "minion", "user")
 OTHER = "other"
 """The action of a line that a library wrote."""
 MESSAGE_LIMIT = 8_000
@@ -41,7 +41,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (UTC), level, logger, action, jid, minion, message, and error with a traceback."""
+    """One JSON object a line: time (UTC), level, logger, action, jid, minion, user, message, error with a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line without control characters."""

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from common.ids import Jid, MinionId
-from common.states import State
+from common.states import OBSERVED, State
 
 Name = Annotated[str, Meta(max_length=200)]
 Text = Annotated[str, Meta(max_length=4000)]
@@ -19,6 +19,17 @@ Identity = Annotated[str, Meta(max_length=64)]
 Finite = Annotated[float, Meta(ge=-1e12, le=1e12)]
 """A number of seconds; neither endless nor no number at all, which no store can order."""
 
+Metadata = Annotated[dict[Name, Text], Meta(max_length=200)]
+"""What whoever made a job wrote on it."""
+
+FACTS_LIMIT = 64 * 1024
+"""Bytes of the packed facts in a `Hello`; the master keeps them of every minion."""
+RETURNED = OBSERVED | {State.LOST}
+"""States that a return may carry. What is refused or undelivered never was with a minion to return."""
+STOP_SIGNALS = {"term": 15, "kill": 9}
+"""The number of the signal that a stop begins with; that of how `signal` is whatever was asked for."""
+SIGNAL_ANSWER = 5.0
+"""Seconds to wait for what is said of a signal: the process that got it answers at once, or is in trouble."""
 HELD_PAGE = 2000
 """Pairs in one `Held` page: about 100 KiB, far below the size of a frame."""
 
@@ -76,7 +87,7 @@ class JobFields(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Seconds that the payload may run; None is for ever."""
     grace: float = 10.0
     """Seconds between TERM and KILL."""
-    metadata: dict[str, Text] = {}
+    metadata: Metadata = {}
     """Of a job that began on a minion; that of the master's own jobs stays with the master."""
     typed: bool = False
     """True when args and kwargs hold the text that was typed, to be converted by the function's type hints."""
@@ -105,7 +116,7 @@ class Hello(Message, frozen=True, kw_only=True):
     connection: int
     """The number of this connection within the start."""
     facts: Raw
-    """A packed map."""
+    """A packed map of at most `FACTS_LIMIT` bytes; more costs the connection."""
 
 
 class HeldJob(Struct, frozen=True, array_like=True):
@@ -180,6 +191,11 @@ class Return(Message, frozen=True, kw_only=True):
     pid: int | None = None
     usage: Usage | None = None
     evidence: Evidence = Evidence()
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a state that no return carries; decoding turns it into its own error."""
+        if self.state not in RETURNED:
+            raise ValueError(f"a return cannot say {self.state}")
 
 
 class Stopped(Message, frozen=True, kw_only=True):

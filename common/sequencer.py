@@ -12,11 +12,24 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Generic, TypeVar
 
+from msgspec import Struct
+
 E = TypeVar("E")
 _log = logging.getLogger("jr.sequencer")
 
 BOUND = 50_000
 """Effects that may wait. Past it whoever brings work is told so; what minions say comes again by itself."""
+
+
+class Then(Struct, frozen=True):
+    """No effect of a core: tells whoever waits that everything issued earlier is committed."""
+
+    waiter: asyncio.Future[None]
+
+    def tell(self) -> None:
+        """The moment has come."""
+        if not self.waiter.done():
+            self.waiter.set_result(None)
 
 
 class Sequencer(Generic[E]):

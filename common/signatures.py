@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from common.functions import FunctionInfo, Param, Table
-from common.text import escape
+from common.text import closest, escape
 
 _SHOWN = 80
 
@@ -40,15 +40,6 @@ def shown(name: object) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The name that was probably meant, or None."""
-    # Loaded here: the spawner holds this module in memory and never asks.
-    import difflib
-
-    close = difflib.get_close_matches(name[:_SHOWN], list(names), n=1)
-    return close[0] if close else None
-
-
 def no_such(name: str, table: Table, broken: Mapping[str, str], what: str = "this host has no such function") -> str:
     """Why a function is not in the table, with what was probably meant, as a clause."""
     module = name.partition(".")[0]
@@ -57,5 +48,5 @@ def no_such(name: str, table: Table, broken: Mapping[str, str], what: str = "thi
     reason = what
     if "." not in name:
         reason = "a function is named MODULE.FUNCTION"
-    meant = nearest(name, table)
+    meant = closest(name, table)
     return f"{reason}; did you mean {meant}?" if meant else reason

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 # C0, DEL and C1; line and paragraph separators; the marks that turn the direction of text round; half characters.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _NAMES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_NAME = 80
+"""Characters of an unknown name that are compared with the known ones: a longer one would cost too much time."""
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"))
 
 
@@ -66,10 +68,16 @@ def _long_span(seconds: int) -> str:
     return f"{seconds}s"
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean "port"?`, to follow an error about a name that is not known; empty when nothing is like it."""
-    # Loaded here, since no command needs it that was typed right.
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The name that was probably meant by one that is not known; None when nothing is like it."""
+    # Loaded here: no command needs it that was typed right, and the spawner never does.
     from difflib import get_close_matches
 
-    found = get_close_matches(name, list(known), n=1)
-    return f'; did you mean "{found[0]}"?' if found else ""
+    found = get_close_matches(name[:_NAME], list(known), n=1)
+    return found[0] if found else None
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`; did you mean "port"?`, to follow an error about a name that is not known; empty when nothing is like it."""
+    found = closest(name, known)
+    return "" if found is None else f'; did you mean "{found}"?'

@@ -14,7 +14,8 @@ from common.durations import parse_duration
 from common.errors import UsageError
 from common.functions import LIFTED as LIFTED
 from common.functions import FunctionInfo, Hint, Param, Table
-from common.signatures import nearest, no_such, shown, usage
+from common.signatures import no_such, shown, usage
+from common.text import closest
 
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
@@ -25,6 +26,23 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 _WORDS = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false",
           "list": "a list such as [a, b]", "dict": "a map such as {key: value}", "any": "plain data"}
+
+
+class ArgumentsError(UsageError):
+    """Arguments do not fit their function. Its text may quote them, so it is for whoever gave them."""
+
+    def __init__(self, text: str, plain: str) -> None:
+        """`plain` is the same for a log: it names the argument and never its value."""
+        super().__init__(text)
+        self.plain = plain
+
+
+class _Misfit(ValueError):
+    """A clause of what is wrong, and the name of the argument that is, or nothing when it is no single one."""
+
+    def __init__(self, clause: str, where: str = "") -> None:
+        super().__init__(clause)
+        self.where = where
 
 
 class Bound(NamedTuple):
@@ -47,21 +65,24 @@ def unknown(name: str, table: Table, broken: Mapping[str, str] | None = None, *,
 def bind(info: FunctionInfo, name: str, args: list[Any], kwargs: Mapping[str, Any], typed: bool) -> Bound:
     """The arguments as the function will get them. With `typed` they are the text that somebody typed.
 
-    Raises UsageError, "cannot call cmd.run: ...", when one is missing, unknown, too many, given twice, or of the wrong
-    kind.
+    Raises ArgumentsError, "cannot call cmd.run: ...", when one is missing, unknown, too many, given twice, or of the
+    wrong kind.
     """
     try:
         return _Binder(info, name, typed).bind(args, kwargs)
-    except ValueError as error:
-        raise UsageError(f"cannot call {shown(name)}: {error}") from error
+    except _Misfit as error:
+        cannot = f"cannot call {shown(name)}"
+        plain = f"{error.where} is missing, unknown or wrong" if error.where else "its arguments do not fit"
+        raise ArgumentsError(f"{cannot}: {error}", f"{cannot}: {plain}") from error
 
 
 class _Binder:
-    """Binds the arguments of one call. Raises ValueError with a clause."""
+    """Binds the arguments of one call. Raises _Misfit."""
 
     def __init__(self, info: FunctionInfo, name: str, typed: bool) -> None:
         params = info["params"]
-        self._usage = usage(name, info)
+        self._info = info
+        self._name = name
         self._typed = typed
         self._positional = [param for param in params if param["kind"] == "positional"]
         self._by_name = {param["name"]: param for param in params if not param["kind"].startswith("var_")}
@@ -74,7 +95,7 @@ class _Binder:
         rest = self._all_rest(args[len(positional):], named)
         for param in self._positional[:len(positional)]:
             if param["name"] in named:
-                raise ValueError(f"{param['name']} is given twice")
+                raise _Misfit(f"{param['name']} is given twice", param["name"])
         timeout = named.pop("timeout") if self._lifts() and "timeout" in named else None
         # What was given by name goes into its place, so that a function is called the same way however it was written.
         for param in self._positional[len(positional):]:
@@ -84,12 +105,15 @@ class _Binder:
         self._check_missing(len(positional), named, rest)
         return Bound(positional + rest, named, timeout)
 
+    def _written(self) -> str:
+        return f"write {usage(self._name, self._info)}"
+
     def _lifts(self) -> bool:
         return any(param["kind"] == "lifted" for param in self._by_name.values())
 
     def _named(self, key: str, value: Any, args: list[Any]) -> Any:
         if not isinstance(key, str):
-            raise ValueError("the names of arguments must be text")
+            raise _Misfit("the names of arguments must be text")
         param = self._by_name.get(key)
         if param is not None:
             return self._convert(param, value)
@@ -97,31 +121,31 @@ class _Binder:
             return self._read(key, "list", value)
         if self._extra is not None:
             return self._convert({**self._extra, "name": key}, value)
-        raise ValueError(self._unknown(key, value, args))
+        raise _Misfit(self._unknown(key, value, args), shown(key))
 
     def _all_rest(self, values: list[Any], named: dict[str, Any]) -> list[Any]:
         """What goes into `*args`; it may be given by its name as well, as one list."""
         if self._rest is None:
             if values:
-                raise ValueError(self._too_many(values))
+                raise _Misfit(self._too_many(values))
             return []
         if (name := self._rest["name"]) not in named:
             return [self._convert(self._rest, value) for value in values]
         if values:
-            raise ValueError(f"{name} is given twice")
-        return [checked(name, self._rest["hint"], value) for value in named.pop(name)]
+            raise _Misfit(f"{name} is given twice", name)
+        return [_checked(name, self._rest["hint"], value) for value in named.pop(name)]
 
     def _convert(self, param: Param, value: Any) -> Any:
         name = shown(param["name"])
         if param["kind"] == "lifted":
-            return time_limit(name, value)
+            return _time_limit(name, value)
         nullable = not param["required"] and param["default"] is None and not param["kind"].startswith("var_")
         if nullable and (value is None or (self._typed and param["hint"] != "str" and value in ("null", "~"))):
             return None
         return self._read(name, param["hint"], value)
 
     def _read(self, name: str, hint: Hint, value: Any) -> Any:
-        return from_text(name, hint, value) if self._typed and isinstance(value, str) else checked(name, hint, value)
+        return _from_text(name, hint, value) if self._typed and isinstance(value, str) else _checked(name, hint, value)
 
     def _check_missing(self, count: int, named: Mapping[str, Any], rest: list[Any]) -> None:
         left = self._positional[count:]
@@ -130,21 +154,21 @@ class _Binder:
         if rest and left and not missing:
             missing = [left[0]["name"]]  # or the rest would slip into its place
         if missing:
-            raise ValueError(f"it needs {' and '.join(missing)}; write {self._usage}")
+            raise _Misfit(f"it needs {' and '.join(missing)}; {self._written()}", missing[0])
 
     def _too_many(self, values: list[Any]) -> str:
         takes = len(self._positional)
         number = "no argument" if not takes else f"{takes} argument" if takes == 1 else f"{takes} arguments"
         hint = "; put text with spaces in quotes" if self._typed and takes else ""
-        return f"it takes {number} by position, and {takes + len(values)} are given{hint}; write {self._usage}"
+        return f"it takes {number} by position, and {takes + len(values)} are given{hint}; {self._written()}"
 
     def _unknown(self, key: str, value: Any, args: list[Any]) -> str:
-        meant = nearest(key, self._by_name)
+        meant = closest(key, self._by_name)
         hint = f", did you mean {meant}?" if meant else ""
         text = f"it takes no argument named {shown(key)}{hint}"
         if self._typed and isinstance(value, str) and (instead := self._instead(f"{key}={value}", args)):
             text += f"; to pass the text {shown(f'{key}={value}')} itself, {instead}"
-        return f"{text}; write {self._usage}"
+        return f"{text}; {self._written()}"
 
     def _instead(self, text: str, args: list[Any]) -> str:
         """How to pass typed text that looks like a named argument."""
@@ -156,37 +180,37 @@ class _Binder:
         return "put all of the text that it belongs to in quotes" if args else ""
 
 
-def from_text(name: str, hint: Hint, text: str) -> Any:
-    """Typed text as what `hint` asks for. Raises ValueError that names the argument."""
+def _from_text(name: str, hint: Hint, text: str) -> Any:
+    """Typed text as what `hint` asks for. Raises _Misfit."""
     try:
         value = text if hint == "str" else _CONVERT[hint](text)
     except ValueError as error:
         detail = f" ({error})" if hint in ("list", "dict", "any") else ""
-        raise ValueError(f"{name} must be {_WORDS[hint]}, not {shown(text)}{detail}") from error
-    return checked(name, hint, value)
+        raise _Misfit(f"{name} must be {_WORDS[hint]}, not {shown(text)}{detail}", name) from error
+    return _checked(name, hint, value)
 
 
-def checked(name: str, hint: Hint, value: Any) -> Any:
-    """`value`, if it is what `hint` asks for and plain data throughout. Raises ValueError that names the argument."""
+def _checked(name: str, hint: Hint, value: Any) -> Any:
+    """`value`, if it is what `hint` asks for and plain data throughout. Raises _Misfit."""
     wrong = not isinstance(value, _TYPES[hint]) or (isinstance(value, bool) and hint in ("int", "float"))
     if wrong:
         quotes = "; put it in quotes" if hint == "str" and isinstance(value, (int, float)) else ""
-        raise ValueError(f"{name} must be {_WORDS[hint]}, not {shown(repr(value))}{quotes}")
+        raise _Misfit(f"{name} must be {_WORDS[hint]}, not {shown(repr(value))}{quotes}", name)
     if fault := _fault(value, typed_text.DEPTH):
-        raise ValueError(f"{name} {fault}")
+        raise _Misfit(f"{name} {fault}", name)
     return value
 
 
-def time_limit(name: str, value: Any) -> float | None:
-    """Seconds from a number or a text such as 5m; None is no limit. Raises ValueError that names the argument."""
+def _time_limit(name: str, value: Any) -> float | None:
+    """Seconds from a number or a text such as 5m; None is no limit. Raises _Misfit."""
     if value is None:
         return None
     try:
         seconds = parse_duration(value)
     except ValueError as error:
-        raise ValueError(f"{name} must be {error}, not {shown(value)}") from error
+        raise _Misfit(f"{name} must be {error}, not {shown(value)}", name) from error
     if seconds == 0:
-        raise ValueError(f"{name} must be more than 0")
+        raise _Misfit(f"{name} must be more than 0", name)
     return seconds
 
 

@@ -34,7 +34,6 @@ _log = logging.getLogger("jr.link")
 class Event(enum.IntFlag):
     """The monitor's events that jr looks at."""
 
-    CONNECTED = zmq.EVENT_CONNECTED
     ACCEPTED = zmq.EVENT_ACCEPTED
     CLOSED = zmq.EVENT_CLOSED
     DISCONNECTED = zmq.EVENT_DISCONNECTED
@@ -174,12 +173,19 @@ class Monitor:
         self, loop: asyncio.AbstractEventLoop, sock: zmq.Socket[bytes], wanted: Event,
         told: Callable[[Event, int], None],
     ) -> None:
-        """`told` gets an event and its value: a descriptor, a ZAP status or an error number."""
+        """`told` gets an event and its value: a descriptor, a ZAP status or an error number.
+
+        Raises ZMQError, and leaves nothing, when there is no descriptor for it.
+        """
         address = f"inproc://jr.monitor.{next(self._numbers)}"
         sock.monitor(address, int(wanted))
         self._watched = sock
         self._told = told
-        self._events = sock.context.socket(zmq.PAIR)
+        try:
+            self._events = sock.context.socket(zmq.PAIR)
+        except zmq.ZMQError:
+            sock.disable_monitor()
+            raise
         # Without a limit on purpose: at a limit libzmq's one I/O thread would wait for us, and all links with it. The
         # loop drains it at every turn, and a peer adds no more than its connections.
         self._events.setsockopt(zmq.RCVHWM, 0)

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 
 import zmq
 
 from common.codec import ENROL_LIMIT, FRAME_LIMIT
-from common.errors import UsageError
+from common.errors import JrError, UsageError
 from common.keys import KeyPair
 from common.link import Closed, Key, LineEvents
-from common.zmqbase import Event, Monitor, Reader, apply_options, as_client, endpoint, line_context, reason, shown
+from common.zmqbase import (
+    Event,
+    Monitor,
+    Reader,
+    apply_options,
+    as_client,
+    endpoint,
+    line_context,
+    reason,
+    shown,
+    warn,
+)
 
 GIVE_UP = 20.0
 """Seconds until a line that did not open has failed: a little more than libzmq gives a handshake."""
@@ -19,6 +32,8 @@ _WANTED = (
     Event.SUCCEEDED | Event.FAILED_AUTH | Event.FAILED_PROTOCOL | Event.FAILED_NO_DETAIL | Event.DISCONNECTED
     | Event.CLOSED
 )
+_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+"""What the host has too little of: no fault of the address, and another try may succeed."""
 _NOT_ACCEPTED = 400
 """The ZAP status for a key that the hub does not know."""
 
@@ -33,16 +48,19 @@ class ZmqLine:
         self._events = events
         self._open = False
         self._over = False
-        self._socket = line_context().socket(zmq.DEALER)
-        self._monitor = Monitor(loop, self._socket, _WANTED, self._seen)
-        try:
-            self._connect(host, port, server_key, pair, max_frame)
-        except zmq.ZMQError as error:
-            self._monitor.close()
-            self._socket.close()
-            raise UsageError(f"cannot connect to {shown(host, port)}: {reason(error)}") from error
-        self._reader = Reader(loop, self._socket, self._read)
-        self._timer = loop.call_later(give_up, self._end, Closed.FAILED)
+        with contextlib.ExitStack() as undo:
+            try:
+                self._socket = line_context().socket(zmq.DEALER)
+                undo.callback(self._socket.close)
+                self._monitor = Monitor(loop, self._socket, _WANTED, self._seen)
+                undo.callback(self._monitor.close)
+                self._connect(host, port, server_key, pair, max_frame)
+            except zmq.ZMQError as error:
+                kind = JrError if error.errno in _SHORT else UsageError
+                raise kind(f"cannot connect to {shown(host, port)}: {reason(error)}") from error
+            self._reader = Reader(loop, self._socket, self._read)
+            undo.pop_all()
+        self._timer = loop.call_later(give_up, self._give_up)
 
     def send(self, frame: bytes) -> bool:
         """See `Line`."""
@@ -99,6 +117,12 @@ class ZmqLine:
         else:
             self._end(Closed.LOST if self._open else Closed.FAILED)
 
+    def _give_up(self) -> None:
+        try:
+            self._end(Closed.FAILED)
+        except Exception as error:  # an owner's callback may raise anything, as in `Reader.once`
+            warn("link.callback_failed", "cannot handle the end of a line", error)
+
     def _end(self, why: Closed) -> None:
         if not self._over:
             self.close()
@@ -108,7 +132,10 @@ class ZmqLine:
 def open_line(
     host: str, port: int, server_key: Key, pair: KeyPair, events: LineEvents, *, give_up: float = GIVE_UP
 ) -> ZmqLine:
-    """A line to the main port. It opens, or is closed within `give_up` seconds. Raises UsageError for a bad address."""
+    """A line to the main port. It opens, or is closed within `give_up` seconds.
+
+    Raises UsageError for a bad address, JrError when the host has no descriptor for it.
+    """
     return ZmqLine(host, port, server_key, pair, events, FRAME_LIMIT, give_up)
 
 

@@ -12,6 +12,7 @@ How a frame is tied to a TCP connection, so that this one and no other can be cu
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
 from dataclasses import dataclass
 from typing import Protocol
@@ -115,17 +116,19 @@ class Port:
         self._silent: dict[int, Peer] = {}
         self._routes: dict[bytes, Peer] = {}
         self._closed = False
-        self._shears = Shears()
-        self._socket = context.socket(zmq.ROUTER)
-        self._monitor = Monitor(loop, self._socket, _WANTED, self._seen)
-        try:
-            self.number = _listen(self._socket, place, limits)
-        except zmq.ZMQError as error:
-            self._monitor.close()
-            self._socket.close()
-            self._shears.close()
-            raise JrError(f"cannot listen on {shown(place.host, place.port)}: {reason(error)}") from error
-        self._reader = Reader(loop, self._socket, self._read)
+        with contextlib.ExitStack() as undo:
+            self._shears = Shears()
+            undo.callback(self._shears.close)
+            try:
+                self._socket = context.socket(zmq.ROUTER)
+                undo.callback(self._socket.close)
+                self._monitor = Monitor(loop, self._socket, _WANTED, self._seen)
+                undo.callback(self._monitor.close)
+                self.number = _listen(self._socket, place, limits)
+            except zmq.ZMQError as error:
+                raise JrError(f"cannot listen on {shown(place.host, place.port)}: {reason(error)}") from error
+            self._reader = Reader(loop, self._socket, self._read)
+            undo.pop_all()
 
     def judge(self, key: Key, address: str) -> str | Refusal:
         """The answer to ZAP: the User-Id of all frames that follow, or why there will be none."""

@@ -12,14 +12,15 @@ from common.codec import pack
 from common.durations import DURATION, SIZE, parse_duration, parse_size
 from common.errors import UsageError
 from common.ids import MASTER, MinionId
+from common.link import KEY_TEXT
 from common.schedule.entries import Entry, parse_entries
 from common.text import nearest
 
-FACTS_LIMIT = 64 * 1024
-"""Bytes of the packed facts of the settings; a minion sends them with every Hello."""
+FACTS_LIMIT = 48 * 1024
+"""Bytes of the packed facts of the settings. What is found on the host goes with them into every Hello, and both
+together must stay below the limit of that (`common.messages.FACTS_LIMIT`)."""
 
 _HOST = re.compile(r"[A-Za-z0-9:._-]{1,253}")
-_KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 _JOIN_LIMIT = 1_000
 
 
@@ -134,7 +135,8 @@ def _schedule(value: Any) -> dict[str, Entry]:
 
 ADDRESS = Kind("an IP address of this host, such as 0.0.0.0 for all", _text(_address), verbatim=True)
 HOST = Kind("a host name or an IP address", _text(_HOST.fullmatch), verbatim=True)
-PUBLIC_KEY = Kind("the 40 characters that `jr-key finger` shows on the master", _text(_KEY.fullmatch), verbatim=True)
+PUBLIC_KEY = Kind("the 40 characters that `jr-key finger` shows on the master", _text(KEY_TEXT.fullmatch),
+                  verbatim=True)
 JOIN = Kind("the line that `jr-key token` printed", _text(lambda text: len(text) <= _JOIN_LIMIT), verbatim=True,
             secret=True)
 MINION_ID = Kind("a minion id: a-z, 0-9, dot, underscore and dash, 63 characters at most, in quotes if all digits",

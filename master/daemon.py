@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import resource
 import socket
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
-from common import clock, codec
-from common.aio import cancelled
+from common import clock
+from common.aio import cancelled, guarded
 from common.canary import Canary
 from common.control_server import ControlServer
 from common.daemon import Daemon
@@ -21,13 +20,12 @@ from common.files import FolderLock, private_folder
 from common.host.core import Host, Limits
 from common.host.planner import TablePlanner
 from common.host.shell import HostShell
-from common.ids import MASTER, MinionId
 from common.join import Join, write_join
 from common.keys import KeyPair, ensure, fingerprint
-from common.link import Connection, Key
+from common.link import Key
 from common.log import limited
-from common.messages import Enrolled
 from common.proc.executor import Executor
+from common.proc.limits import most_jobs
 from common.values import unknown
 from common.version import VERSION
 from common.zmqhub import ZmqHub
@@ -35,6 +33,7 @@ from config.paths import Paths
 from config.settings import MasterSettings
 from master.core.core import Terms
 from master.core.retention import Retention
+from master.endpoints import Doors
 from master.local import Local
 from master.requests import Defaults
 from master.shell import Shell
@@ -60,8 +59,6 @@ class MasterDaemon(Daemon):
         self._paths = paths
 
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # one descriptor for each minion
         state = private_folder(self._paths.master_state)
         lock = FolderLock(state)
         stack.callback(lock.release)
@@ -72,17 +69,18 @@ class MasterDaemon(Daemon):
         terms = Terms(master=fingerprint(pair.public), return_limit=settings.return_limit,
                       lost_after=settings.lost_after, answer_grace=settings.answer_grace,
                       offline_grace=settings.offline_grace)
-        shell = Shell(store, terms, clock.MasterClock(store.snapshot().latest), self.fatal)
+        snapshot = store.snapshot()
+        shell = Shell(store, snapshot, terms, clock.MasterClock(snapshot.latest), self.fatal)
         stack.push_async_callback(shell.close)
         local, hands = await stack.enter_async_context(self._host(shell))
-        doors = _Doors(shell)
+        doors = Doors(shell)
         hub = ZmqHub(settings.bind, settings.port, settings.enrol_port, pair, doors, doors, doors)
         stack.callback(hub.close)
         canary = Canary(settings.bind, hub.port, pair.public, self.fatal)
         stack.callback(canary.close)
         shell.attach(hub, local)
         local.restart()
-        housekeeping = asyncio.create_task(self._keep_house(shell), name="housekeeping")
+        housekeeping = guarded(partial(self._keep_house, shell), "housekeeping", self.fatal)
         stack.push_async_callback(cancelled, housekeeping)
         verbs = Verbs(shell, self._surroundings(shell, hands.executor, hub, pair))
         server = ControlServer(self._paths.master_socket, verbs.handle)
@@ -96,13 +94,14 @@ class MasterDaemon(Daemon):
         config = {"packages": [], "dirs": list(settings.runner_dirs), "entry_points": "jr.runners",
                   "containment": settings.containment,
                   "given": {"master": ["runners.client", "connect", str(self._paths.master_socket)]}}
-        host = Host(Limits(boot_id=clock.boot_id(), max_jobs=settings.max_jobs, output_limit=settings.output_limit,
-                           return_limit=settings.return_limit, left_behind=settings.left_behind),
+        host = Host(Limits(boot_id=clock.boot_id(), max_jobs=most_jobs(settings.max_jobs),
+                           output_limit=settings.output_limit, return_limit=settings.return_limit,
+                           left_behind=settings.left_behind),
                     TablePlanner(lambda: hands.executor.table, lambda: hands.executor.broken))
         local = Local(shell, host, self.fatal)
         hands = HostShell(host, self._paths.master_state, config, local, {}, None)
         local.hands = hands
-        keeping = asyncio.create_task(hands.keep_house(settings.keep_jobs), name="outputs")
+        keeping = guarded(partial(hands.keep_house, settings.keep_jobs), "the removal of old output", self.fatal)
         try:
             await hands.open()
             yield local, hands
@@ -119,7 +118,7 @@ class MasterDaemon(Daemon):
             await asyncio.sleep(HOUSEKEEPING)
             ran, last = clock.boottime() - last, clock.boottime()
             try:
-                await shell.write(partial(shell.store.age, ran))
+                await shell.write(partial(shell.store.age, ran, shell.clock.now()))
                 # One batch at a time: commits that wait go in between.
                 while await shell.write(partial(shell.store.expire, *retention.limits(), BATCH)):
                     pass
@@ -147,50 +146,3 @@ class MasterDaemon(Daemon):
 
 
 _ANY = frozenset({"0.0.0.0", "::", "*"})
-
-
-class _Doors:
-    """Everything the hub tells and asks, handed to the core."""
-
-    def __init__(self, shell: Shell) -> None:
-        self._shell = shell
-        self._minions: dict[Connection, MinionId] = {}
-
-    def admit(self, key: Key) -> MinionId | None:
-        """See `Doorkeeper`."""
-        return self._shell.core.keys.admit(key)
-
-    def received(self, connection: Connection, minion: MinionId, frame: bytes) -> None:
-        """See `HubEvents`. What does not decode costs its sender the connection."""
-        self._minions[connection] = minion
-        if self._shell.full:
-            limited(_log, "full").warning("dropping messages until the disk has caught up: minions repeat them",
-                                          extra={"action": "bus.full"})
-            return
-        try:
-            message = codec.from_minion.decode(frame)
-        except codec.CodecError as error:
-            limited(_log, f"codec {minion}").warning("%s", error, extra={"action": "bus.garbage", "minion": minion})
-            self._shell.cut(connection)
-            return
-        self._shell.apply(self._shell.core.received(connection, minion, message, self._shell.clock.now()))
-
-    def gone(self, connection: Connection) -> None:
-        """See `HubEvents`."""
-        minion = self._minions.pop(connection, None)
-        if minion is not None:
-            now = self._shell.clock.now()
-            self._shell.apply(self._shell.core.gone(connection, minion, now, "disconnected"))
-
-    def claimed(self, key: Key, frame: bytes, address: str) -> bytes | None:
-        """See `EnrolEvents`."""
-        try:
-            claim = codec.enrol.decode(frame)
-        except codec.CodecError as error:
-            limited(_log, "enrol").warning("%s", error, extra={"action": "enrol.garbage"})
-            return None
-        if claim.id == MASTER:
-            return codec.encode(Enrolled(status="refused", reason="the id `master` is reserved"))
-        answer, effects = self._shell.core.keys.claim(key, claim, self._shell.clock.now())
-        self._shell.apply(effects)
-        return codec.encode(answer)

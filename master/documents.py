@@ -13,6 +13,11 @@ from master.core.ledger import OpenJob
 from master.records import Job, Outcome, Pair
 from master.store.base import Listed
 
+_BARE = 1000
+"""Bytes of a summary without what has no fixed size."""
+_PER_MINION = 120
+"""Bytes of a minion in the list of who runs a job: its id of at most 63, and what is known beside it."""
+
 
 def summary(job: Job) -> dict[str, Any]:
     """What a job is, in a list."""
@@ -63,11 +68,26 @@ def active(job: OpenJob, now: float) -> dict[str, Any]:
         if minion not in job.open:
             groups["returned"].append(str(minion))
         elif row.state is State.RUNNING:
-            age = None if row.started is None else max(0.0, now - row.started)
-            running[str(minion)] = {"pid": row.pid, "age": age}
+            running[str(minion)] = {"pid": row.pid, "age": _age(job, row, now)}
         else:
             groups["queued" if row.state is State.QUEUED else "waiting"].append(str(minion))
     return {**told, "running": running, **groups}
+
+
+def weight(job: Job, minions: int = 0) -> int:
+    """About how many bytes a summary takes that names so many minions; never much less than the truth."""
+    fields = job.fields
+    texts = [job.target, fields.user, *job.metadata, *job.metadata.values()]
+    return (_BARE + len(bytes(fields.args)) + len(bytes(fields.kwargs)) + minions * _PER_MINION
+            + sum(len(text.encode()) for text in texts))
+
+
+def _age(job: OpenJob, row: Pair, now: float) -> float | None:
+    """Seconds that it runs, in master time. What a minion's clock said counts only where nothing else is known."""
+    since = job.running.get(row.minion)
+    if since is None and row.started is not None:
+        since = max(row.started, job.job.published)
+    return None if since is None else max(0.0, now - since)
 
 
 def _args(fields: JobFields) -> list[Any]:

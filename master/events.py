@@ -12,27 +12,41 @@ from master.core.effects import Event, JobDone, PairMoved, StopAnswered
 
 BOUND = 100_000
 """Events that may wait for one watcher: the largest fleet's returns of one job, several times over."""
+BYTES = 64 * 1024 * 1024
+"""Bytes that may wait for one watcher, about: what minions return is what fills memory."""
+_EVENT_BYTES = 200
+"""What an event takes beside values and output, about."""
 
 
 class Watch:
     """The events of one job, as they are committed."""
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[Event | None] = asyncio.Queue(BOUND)
+        self._queue: asyncio.Queue[Event | str] = asyncio.Queue()
+        self._bytes = 0
+        self._over = False
 
-    def tell(self, event: Event | None) -> None:
-        """One more event; None when the watch ends early."""
-        if self._queue.qsize() < BOUND - 1:
+    def tell(self, event: Event) -> None:
+        """One more event. One that finds no room ends the watch: what was told up to there is whole."""
+        size = _size(event)
+        if self._queue.qsize() >= BOUND - 1 or self._bytes + size > BYTES:
+            self.end("this watcher is too slow")
+        elif not self._over:
+            self._bytes += size
             self._queue.put_nowait(event)
-        elif self._queue.qsize() == BOUND - 1:
-            self._queue.put_nowait(None)
+
+    def end(self, reason: str) -> None:
+        """Nothing comes after what has been told so far."""
+        if not self._over:
+            self._over = True
+            self._queue.put_nowait(reason)
 
     async def next(self) -> Event:
         """The next event. Raises UnreachableError when the watch is over."""
         event = await self._queue.get()
-        if event is None:
-            raise UnreachableError("cannot follow any further: too slow, or the master stops; look again with "
-                                   "jr-run jobs.lookup_jid")
+        if isinstance(event, str):
+            raise UnreachableError(f"cannot follow any further: {event}; look again with jr-run jobs.lookup_jid")
+        self._bytes -= _size(event)
         return event
 
 
@@ -65,7 +79,14 @@ class Watchers:
         """The master stops, or has to begin anew from its store: nobody can be told any more."""
         for watches in self._by_jid.values():
             for watch in watches:
-                watch.tell(None)
+                watch.end("the master stops or begins anew")
+
+
+def _size(event: Event) -> int:
+    outcome = event.pair.outcome if isinstance(event, PairMoved) else None
+    if outcome is None:
+        return _EVENT_BYTES
+    return _EVENT_BYTES + len(outcome.value or b"") + len(outcome.stdout) + len(outcome.stderr)
 
 
 def _jid(event: Event) -> Jid | None:

@@ -38,8 +38,6 @@ STOP_SECONDS = 15.0
 """How long a daemon may take to end before it is killed."""
 TICK = 0.05
 """Seconds between two looks at whether a daemon is up. It is the only way to see a socket appear."""
-LONGEST_ROOT = 60
-"""Characters: the paths of unix sockets below it must stay under the 107 that the kernel takes."""
 
 
 class Member(NamedTuple):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from common import clock
+from common.alarm import Alarm
 from common.codec import from_minion
 from common.host.core import Host
 from common.host.desk import now
@@ -27,7 +28,7 @@ class Local:
         self._shell = shell
         self._host = host
         self._fatal = fatal
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._tick)
         self.hands: HostShell | None = None
 
     # what the master's shell does
@@ -65,17 +66,11 @@ class Local:
     def changed(self) -> None:
         """Wake when the host core wants to be."""
         at = self._host.next()
-        loop = asyncio.get_running_loop()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if at is not None:
-            self._timer = loop.call_at(loop.time() + max(0.0, at - clock.boottime()), self._tick)
+        self._alarm.set(None if at is None else at - clock.boottime())
 
     def close(self) -> None:
         """No timer fires after this."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.cancel()
 
     # inside
 
@@ -97,5 +92,4 @@ class Local:
             self.hands.apply(effects)
 
     def _tick(self) -> None:
-        self._timer = None
         self._apply(self._host.tick(now()))

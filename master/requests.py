@@ -1,50 +1,30 @@
-"""What each verb of the control socket takes, checked as it comes in."""
+"""What each verb of the master's control socket takes."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
-from common.errors import UsageError
 from common.ids import Jid, MinionId
+from common.messages import Metadata
+from common.requests import CallRequest, Request, Seconds
 from master.store.base import Filter
-
-Seconds = Annotated[float, Meta(ge=0, le=10 * 365 * 86400)]
-R = TypeVar("R", bound=Struct)
 
 LIST_LIMIT = 1000
 """Jobs in one page at most."""
 
 
-class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all requests: an unknown field is refused, so that a newer client is not half understood."""
-
-    v: Literal[1]
-    verb: str
-
-
-class PublishRequest(Request, frozen=True, kw_only=True):
+class PublishRequest(CallRequest, frozen=True, kw_only=True):
     target: Annotated[str, Meta(max_length=100_000)]
     target_type: Literal["glob", "list", "regex"] = "glob"
-    function: Annotated[str, Meta(min_length=1, max_length=200)]
-    args: list[Any] = []
-    kwargs: dict[str, Any] = {}
-    typed: bool = False
-    timeout: Seconds | None = None
     start_within: Seconds | None = None
     grace: Seconds | None = None
-    metadata: dict[str, str] = {}
+    metadata: Metadata = {}
     follow: bool = True
 
 
-class RunRequest(Request, frozen=True, kw_only=True):
-    function: Annotated[str, Meta(min_length=1, max_length=200)]
-    args: list[Any] = []
-    kwargs: dict[str, Any] = {}
-    typed: bool = False
-    timeout: Seconds | None = None
+class RunRequest(CallRequest, frozen=True, kw_only=True):
     follow: bool = True
 
 
@@ -61,6 +41,8 @@ class JobsRequest(Request, frozen=True, kw_only=True):
 
 class ActiveRequest(Request, frozen=True, kw_only=True):
     minion: MinionId | None = None
+    limit: Annotated[int, Meta(ge=1, le=LIST_LIMIT)] = 50
+    cursor: Jid | None = None
 
 
 class StopRequest(Request, frozen=True, kw_only=True):
@@ -87,16 +69,3 @@ class Defaults(Struct, frozen=True, kw_only=True):
 
     start_within: float
     grace: float
-
-
-def checked(body: dict[str, Any], kind: type[R]) -> R:
-    """The request as its type. Raises UsageError that names the field."""
-    try:
-        return msgspec.convert(body, kind, dec_hook=_build)
-    except (msgspec.ValidationError, ValueError) as error:
-        text, _, where = str(error).partition(" - at `$.")
-        raise UsageError(f"cannot use {where.rstrip('`') or 'the request'}: {text[:1].lower()}{text[1:]}") from error
-
-
-def _build(kind: type, value: Any) -> Any:
-    return kind(value)

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-from msgspec import Struct
-
+from common.alarm import Alarm
 from common.clock import MasterClock
 from common.codec import CodecError, encode
 from common.errors import JrError
@@ -17,11 +16,11 @@ from common.ids import Jid
 from common.link import Connection, Hub, Key
 from common.log import limited
 from common.messages import Message
-from common.sequencer import Sequencer
+from common.sequencer import Sequencer, Then
 from master.core import effects as do
 from master.core.core import LOCAL, Core, Terms
 from master.events import Watchers
-from master.records import Job, Pair
+from master.records import Job, Pair, Snapshot
 from master.store.base import BrokenStoreError, Store, StoreError, UnknownJobError
 
 _log = logging.getLogger("jr.master")
@@ -29,12 +28,6 @@ T = TypeVar("T")
 
 READERS = 4
 """Threads that read the store beside the one that writes it."""
-
-
-class Then(Struct, frozen=True):
-    """Tell whoever waits that everything issued earlier is committed."""
-
-    waiter: asyncio.Future[None]
 
 
 class LocalHost(Protocol):
@@ -50,12 +43,16 @@ class LocalHost(Protocol):
 class Shell:
     """The master's hands."""
 
-    def __init__(self, store: Store, terms: Terms, clock: MasterClock, fatal: Callable[[str], None]) -> None:
-        """`fatal` ends the daemon: it is called when not even the store can be read any more."""
+    def __init__(self, store: Store, snapshot: Snapshot, terms: Terms, clock: MasterClock,
+                 fatal: Callable[[str], None]) -> None:
+        """`snapshot` is the store's, taken a moment ago: nothing has been saved since.
+
+        `fatal` ends the daemon: it is called when not even the store can be read any more.
+        """
         self.store = store
         self.clock = clock
         self.watchers = Watchers()
-        self.core = Core(store.snapshot(), terms, clock.now())
+        self.core = Core(snapshot, terms, clock.now())
         self._terms = terms
         self._fatal = fatal
         self._writer = ThreadPoolExecutor(1, "writer")
@@ -63,7 +60,7 @@ class Shell:
         self._sequencer: Sequencer[do.Effect | Then] = Sequencer(
             (do.Save,), self._commit, self._act, self._broken, self._writer)
         self._waiters: set[asyncio.Future[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._tick)
         self._hub: Hub | None = None
         self._host: LocalHost | None = None
 
@@ -103,8 +100,7 @@ class Shell:
     async def close(self) -> None:
         """Commit what is queued, then stop."""
         await self._sequencer.drained()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.cancel()
         self.watchers.end()
         self._writer.shutdown()
         self._reader.shutdown()
@@ -121,9 +117,8 @@ class Shell:
             case do.Emit(event):
                 self._told(event)
                 self.watchers.tell(event)
-            case Then(waiter):
-                if not waiter.done():
-                    waiter.set_result(None)
+            case Then():
+                effect.tell()
             case do.Drop(connection, reason):
                 _log.info("cut connection %d: %s", connection, reason, extra={"action": "connection.cut"})
                 self.cut(connection)
@@ -211,18 +206,9 @@ class Shell:
             self._host.restart()
 
     def _arm(self) -> None:
-        """One timer, for the next moment at which the core has something to do."""
+        """Wake for the next moment at which the core has something to do."""
         at = self.core.next()
-        if at is None:
-            return
-        loop = asyncio.get_running_loop()
-        when = loop.time() + max(0.0, at - self.clock.now())
-        if self._timer is not None and not self._timer.cancelled() and loop.time() < self._timer.when() <= when:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = loop.call_at(when, self._tick)
+        self._alarm.set(None if at is None else at - self.clock.now())
 
     def _tick(self) -> None:
-        self._timer = None
         self.apply(self.core.tick(self.clock.now()))

@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from msgspec import Raw, Struct
+from msgspec import Struct
 
-from common.codec import ARGS_LIMIT, pack
 from common.control_server import Body, Caller, Reply
 from common.errors import NotFoundError, UnreachableError, UsageError
 from common.ids import MASTER, Jid, MinionId
-from common.messages import JobFields
+from common.messages import SIGNAL_ANSWER, STOP_SIGNALS, JobFields
+from common.requests import Request, checked, job_fields
 from common.states import TERMINAL, State
 from common.targets import parse
 from master import documents
@@ -28,22 +28,20 @@ from master.requests import (
     JobsRequest,
     KeysRequest,
     PublishRequest,
-    Request,
     RunRequest,
     StopRequest,
     TokenRequest,
     WatchRequest,
-    checked,
 )
 from master.shell import Shell
 from master.store.base import Listed, Page, Store
 
-SIGNAL_ANSWER = 5.0
-"""Seconds to wait for what minions say of a signal."""
 BITES = 20
 """Reads of the store for one page: a filter that seldom matches comes back short, with a cursor to go on from."""
 PAGE = 500
 """Pairs read from the store at once."""
+PAGE_BYTES = 4 * 1024 * 1024
+"""Bytes of jobs in one answer, about: far below what a frame may have, as one job alone may take many."""
 
 
 class Surroundings(Struct, frozen=True, kw_only=True):
@@ -110,15 +108,7 @@ class Verbs:
         return await self._launch(jid, effects, reply, request.follow)
 
     def _fields(self, request: PublishRequest | RunRequest, caller: Caller, grace: float | None) -> JobFields:
-        try:
-            args, kwargs = pack(request.args), pack(request.kwargs)
-        except TypeError as error:
-            raise UsageError(str(error)) from error
-        if len(args) + len(kwargs) > ARGS_LIMIT:
-            raise UsageError(f"cannot send {len(args) + len(kwargs)} bytes of arguments: the limit is {ARGS_LIMIT}")
-        return JobFields(function=request.function, args=Raw(args), kwargs=Raw(kwargs), user=caller.name,
-                         timeout=request.timeout, grace=_given(grace, self._around.defaults.grace),
-                         typed=request.typed)
+        return job_fields(request, caller.name, _given(grace, self._around.defaults.grace))
 
     def _check_room(self) -> None:
         if self._shell.full:
@@ -161,39 +151,47 @@ class Verbs:
             following = page.next
             if following is None or len(jobs) >= request.limit:
                 break
-        return {"jobs": [documents.listed(item) for item in jobs], "next": following and str(following)}
+        fits = _fitting(documents.weight(item.job) for item in jobs)
+        if fits < len(jobs):
+            following = jobs[fits - 1].job.jid
+        return {"jobs": [documents.listed(item) for item in jobs[:fits]], "next": following and str(following)}
 
     async def _active(self, body: Body, caller: Caller, reply: Reply) -> Body:
         request = checked(body, ActiveRequest)
         now = self._shell.clock.now()
-        jobs = self._shell.core.ledger.jobs
-        return {"jobs": {str(jid): documents.active(opened, now) for jid, opened in sorted(jobs.items())
-                         if request.minion is None or request.minion in opened.open}}
+        jobs = [opened for jid, opened in sorted(self._shell.core.ledger.jobs.items())
+                if (request.minion is None or request.minion in opened.open)
+                and (request.cursor is None or jid > request.cursor)]
+        page = jobs[:request.limit]
+        page = page[:_fitting(documents.weight(opened.job, len(opened.pairs)) for opened in page)]
+        following = str(page[-1].job.jid) if len(page) < len(jobs) else None
+        return {"jobs": {str(opened.job.jid): documents.active(opened, now) for opened in page}, "next": following}
 
     async def _stop(self, body: Body, caller: Caller, reply: Reply) -> Body:
         request = checked(body, StopRequest)
-        number = {"term": 15, "kill": 9}.get(request.how, request.signal)
+        number = STOP_SIGNALS.get(request.how, request.signal)
         if number is None:
             raise UsageError("cannot signal the job: no signal is given")
         stop = secrets.token_hex(8)
+        grace = _given(request.grace, self._around.defaults.grace) if request.how == "term" else 0.0
+        answer = {"stop": stop, "jid": str(request.jid), "grace": grace}
         if request.jid not in self._shell.core.ledger.jobs:
-            return await self._stop_closed(request, stop)
+            return {**answer, "minions": await self._stop_closed(request)}
         wish = StopWish(stop=stop, jid=request.jid, how=request.how, signal=number, by=caller.name,
-                        grace=_given(request.grace, self._around.defaults.grace), minions=request.minions)
+                        grace=grace, minions=request.minions)
         with self._shell.watchers.watch(request.jid) as watch:
             done, effects = self._shell.core.stop(wish, self._shell.clock.now())
             await self._shell.committed(effects)
             if request.how == "signal":
                 await _answers(watch, stop, done)
-        return {"stop": stop, "jid": str(request.jid), "minions": done}
+        return {**answer, "minions": done}
 
-    async def _stop_closed(self, request: StopRequest, stop: str) -> Body:
+    async def _stop_closed(self, request: StopRequest) -> dict[str, str]:
         """A job that is over: say so for each pair, after making sure that it exists."""
         store = self._shell.store
         await self._shell.read(lambda: store.job(request.jid))
         pairs: list[Pair] = await self._shell.read(lambda: list(store.pairs(request.jid, request.minions, False)))
-        return {"stop": stop, "jid": str(request.jid),
-                "minions": {str(pair.minion): f"terminal:{pair.state}" for pair in pairs}}
+        return {str(pair.minion): f"terminal:{pair.state}" for pair in pairs}
 
     # minions and keys
 
@@ -269,6 +267,17 @@ async def _answers(watch: Watch, stop: str, done: dict[str, str]) -> None:
                     done[event.pair.minion] = f"terminal:{event.pair.state}"
     except TimeoutError:
         return
+
+
+def _fitting(weights: Iterable[int]) -> int:
+    """How many of these fit one answer; the first always does."""
+    count = total = 0
+    for weight in weights:
+        total += weight
+        if count and total > PAGE_BYTES:
+            break
+        count += 1
+    return count
 
 
 def _pairs(store: Store, jid: Jid, minions: Sequence[MinionId]) -> list[Pair]:

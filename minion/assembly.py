@@ -14,6 +14,7 @@ from common.host.core import Host, Limits
 from common.host.planner import TablePlanner
 from common.host.shell import HostShell, Out
 from common.messages import Enrol
+from common.proc.limits import most_jobs
 from common.proc.loader import load
 from common.version import VERSION
 from config.settings import MinionSettings
@@ -43,14 +44,14 @@ def assemble(settings: MinionSettings, state: Path, start: int, token: str | Non
     loaded = load({"packages": [FUNCTIONS]})
     inline = {name: loaded.functions[name] for name, info in loaded.table.items() if info["inline"]}
     facts = collect(settings.id, settings.facts)
-    limits = Limits(boot_id=clock.boot_id(), max_jobs=settings.max_jobs, output_limit=settings.output_limit,
+    limits = Limits(boot_id=clock.boot_id(), max_jobs=most_jobs(settings.max_jobs), output_limit=settings.output_limit,
                     return_limit=RETURN_LIMIT, left_behind=settings.left_behind)
     host = Host(limits, TablePlanner(lambda: handle.functions(), lambda: handle.hands.executor.broken))
     identity = Identity(version=VERSION, boot_id=clock.boot_id(), start=start, facts=Raw(pack(facts)),
                         claim=Enrol(id=settings.id, version=VERSION, token=token))
     agent = Agent(identity, host, random.random)
     scheduler = Scheduler(settings.schedule, settings.id, settings.grace)
-    handle = Handle(settings.id, host, agent, scheduler, facts, loaded)
+    handle = Handle(settings, host, agent, scheduler, facts, loaded)
     config: dict[str, Any] = {"packages": [FUNCTIONS], "dirs": list(settings.function_dirs),
                               "entry_points": ENTRY_POINTS, "containment": settings.containment}
     handle.hands = HostShell(host, state, config, out, inline, handle)

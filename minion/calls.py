@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from msgspec import Raw
-
 from common import clock
-from common.codec import pack
 from common.control_server import Body, Caller, Reply
 from common.errors import UsageError
 from common.host.shell import HostShell
 from common.ids import Jid, MinionId, mint
-from common.messages import JobFields, Return
+from common.messages import Return
 from common.pairs import of_return
-
-START_WITHIN = 300.0
-"""Seconds until a job must have started; a queue may hold it up."""
+from common.requests import CallRequest, checked, job_fields
 
 
 class Calls:
@@ -33,21 +25,9 @@ class Calls:
         """Run a function and wait for its end. Raises JrError for what cannot be called."""
         if request.get("verb") != "call":
             raise UsageError(f"cannot do {request.get('verb')!r:.80}: this minion knows no such verb")
-        fields = fields_of(request, caller.name, self._grace)
+        fields = job_fields(checked(request, CallRequest), caller.name, self._grace)
         jid = self._last = mint(clock.wall(), self._last, self._minion)
-        ended = await self._hands.desk.run(jid, fields, START_WITHIN)
+        ended = await self._hands.desk.run(jid, fields)
         await reply({"event": "job", "jid": str(jid)})
         message: Return = await ended
         return {"minions": {str(self._minion): of_return(message)}}
-
-
-def fields_of(request: Mapping[str, Any], user: str, grace: float) -> JobFields:
-    """The job that a request asks for. Raises UsageError."""
-    match request:
-        case {"function": str(function), "args": list(args), "kwargs": dict(kwargs)}:
-            timeout = request.get("timeout")
-            if timeout is not None and not isinstance(timeout, (int, float)):
-                raise UsageError("cannot call: timeout is no number of seconds")
-            return JobFields(function=function[:200], args=Raw(pack(args)), kwargs=Raw(pack(kwargs)), user=user,
-                             timeout=timeout, grace=grace, typed=bool(request.get("typed")))
-    raise UsageError("cannot call: function, args or kwargs are missing")

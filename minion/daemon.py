@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+from functools import partial
 from pathlib import Path
 
-from common.aio import cancelled
+from common.aio import cancelled, guarded
 from common.control_server import ControlServer
 from common.daemon import Daemon
 from common.errors import JrError
@@ -44,7 +44,7 @@ class MinionDaemon(Daemon):
         for record in await parts.hands.open():
             if record.schedule is not None:
                 parts.scheduler.adopted(record.jid, record.schedule)
-        keeping = asyncio.create_task(parts.hands.keep_house(settings.keep_jobs), name="outputs")
+        keeping = guarded(partial(parts.hands.keep_house, settings.keep_jobs), "the removal of old output", self.fatal)
         stack.push_async_callback(cancelled, keeping)
         server = ControlServer(self._paths.minion_socket, Calls(settings.id, parts.hands, settings.grace).handle)
         await server.open()

@@ -11,6 +11,7 @@ from common.ids import Jid, MinionId
 from common.proc.loader import Loaded
 from common.proc.record import JobRecord
 from common.version import VERSION
+from config.settings import MinionSettings
 from minion.core.agent import Agent as Core
 from minion.scheduler import Scheduler
 
@@ -20,32 +21,38 @@ class Handle:
 
     hands: HostShell
 
-    def __init__(self, minion: MinionId, host: Host, core: Core, scheduler: Scheduler, facts: dict[str, Any],
+    def __init__(self, settings: MinionSettings, host: Host, core: Core, scheduler: Scheduler, facts: dict[str, Any],
                  loaded: Loaded) -> None:
-        self._minion = minion
+        self._settings = settings
         self._host = host
         self._core = core
         self._scheduler = scheduler
         self._facts = facts
         self._loaded = loaded
+        self._spawned: Table | None = None
+        self._table: Table = {}
 
     @property
     def id(self) -> MinionId:
         """See `Agent`."""
-        return self._minion
+        return self._settings.id
 
     async def jobs(self) -> list[JobRecord]:
         """See `Agent`: the proc directory is the truth, whatever memory holds."""
         records, _ = await self.hands.disk(self.hands.folders.records)
         return records
 
-    async def stop(self, jid: Jid, how: How, signal: int, grace: float, by: str) -> StopAnswer:
+    async def stop(self, jid: Jid, how: How, signal: int, grace: float | None, by: str) -> StopAnswer:
         """See `Agent`."""
-        return await self.hands.desk.stop(jid, how, signal, grace, by)
+        return await self.hands.desk.stop(jid, how, signal, self._settings.grace if grace is None else grace, by)
 
     def functions(self) -> Table:
         """See `Agent`."""
-        return {**self.hands.executor.table, **self._loaded.table}
+        # Asked for each job; the spawner's table is another one only when the spawner is.
+        spawned = self.hands.executor.table
+        if spawned is not self._spawned:
+            self._spawned, self._table = spawned, {**spawned, **self._loaded.table}
+        return self._table
 
     def schedules(self) -> list[dict[str, Any]]:
         """See `Agent`."""
@@ -53,7 +60,7 @@ class Handle:
 
     def status(self) -> dict[str, Any]:
         """See `Agent`."""
-        return {"id": str(self._minion), "version": VERSION, "connection": str(self._core.stage.value),
+        return {"id": str(self._settings.id), "version": VERSION, "connection": str(self._core.stage.value),
                 "why": self._core.why, "containment": self.hands.executor.containment,
                 "broken": self.hands.executor.broken, **self._host.figures()}
 

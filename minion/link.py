@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from common import clock, codec
+from common.alarm import Alarm
 from common.errors import JrError
 from common.host.desk import now
 from common.keys import KeyPair
@@ -36,7 +37,7 @@ class Link:
         self._fatal = fatal
         self._parts: Parts | None = None
         self._line: Line | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._tick)
         self._started = False
         self._stage = Stage.IDLE
 
@@ -57,8 +58,7 @@ class Link:
     def close(self) -> None:
         """No line and no timer after this."""
         self._started = False
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.cancel()
         self._end_line()
 
     # what the line tells: see `LineEvents`
@@ -121,20 +121,14 @@ class Link:
         """Wake when the core wants to be, and tell when the connection changed."""
         if self._parts is not None:
             self._tell_stage()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if self._parts is None or not self._started:
             return
         at = self._parts.agent.next() if self._master is not None else self._parts.host.next()
-        if at is not None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(loop.time() + max(0.0, at - clock.boottime()), self._tick)
+        self._alarm.set(None if at is None else at - clock.boottime())
 
     # inside
 
     def _tick(self) -> None:
-        self._timer = None
         if self._parts is not None:
             self._apply((self._parts.agent if self._master is not None else self._parts.host).tick(now()))
 

@@ -17,11 +17,10 @@ from common.ids import Jid, MinionId, mint
 from common.messages import JobFields
 from common.schedule.engine import Due, Engine
 from common.schedule.entries import Entry
+from common.values import ArgumentsError
 
 _log = logging.getLogger("jr.minion.schedule")
 
-START_WITHIN = 300.0
-"""Seconds after its planned time that a run may still start, as for any job (DESIGN 5)."""
 USER = "schedule"
 """The user of a job that nobody typed."""
 
@@ -88,8 +87,10 @@ class Scheduler:
         self._runs[jid] = due.name
         try:
             if self._hands is not None:
-                await self._hands.desk.run(jid, fields, START_WITHIN)
+                await self._hands.desk.run(jid, fields)
         except JrError as error:
             del self._runs[jid]
             self._engine.ended(due.name)
-            _log.error("cannot run %s: %s", due.name, error, extra={"action": "schedule.failed", "jid": jid})
+            # Whoever reads the log is not meant to read what entries give their functions.
+            reason = error.plain if isinstance(error, ArgumentsError) else error
+            _log.error("cannot run %s: %s", due.name, reason, extra={"action": "schedule.failed", "jid": jid})

@@ -18,6 +18,7 @@ from typing import Any
 from msgspec import structs
 
 from common import clock, codec
+from common.control_frames import VERSION
 from common.errors import JrError, UnreachableError, UsageError
 from common.files import FolderLock, private_folder
 from common.ids import Jid, mint
@@ -25,11 +26,11 @@ from common.messages import JobFields, Message, Return
 from common.pairs import of_return
 from common.proc import lock
 from common.proc.directory import JobFolders
+from common.requests import CallRequest, checked, job_fields
 from config.load import load_minion
 from config.paths import Paths
 from config.settings import MinionSettings
 from minion.assembly import Parts, assemble
-from minion.calls import START_WITHIN, fields_of
 
 ENDING = 30.0
 """Seconds for what is left to do once the supervisor is gone."""
@@ -65,7 +66,8 @@ class Alone:
 def run_alone(paths: Paths, request: Mapping[str, Any]) -> dict[str, Any]:
     """Answer the request that the agent's verb `call` would: the pair by minion id. Raises JrError."""
     settings = load_minion(paths).settings
-    found = asyncio.run(call(settings, paths, fields_of(request, _user(), settings.grace)))
+    wanted = checked({"v": VERSION, "verb": "call", **request}, CallRequest)
+    found = asyncio.run(call(settings, paths, job_fields(wanted, _user(), settings.grace)))
     message = wait(paths, found) if isinstance(found, Path) else found
     return {str(settings.id): of_return(message)}
 
@@ -101,7 +103,7 @@ async def call(settings: MinionSettings, paths: Paths, fields: JobFields) -> Ret
 
 async def _run(parts: Parts, out: Alone, jid: Jid, fields: JobFields) -> Return | Path:
     """Start it; done when it has ended, or when its supervisor holds the lock."""
-    ended = await parts.hands.desk.run(jid, fields, START_WITHIN)
+    ended = await parts.hands.desk.run(jid, fields)
     claim = parts.hands.folders.layout.claim_of(jid)
     while not ended.done():
         # Nothing tells that a lock was taken, so it is looked at; the end itself wakes at once.

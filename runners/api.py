@@ -66,7 +66,10 @@ class Master(Protocol):
     def stop(
         self, jid: str, how: How, *, signal: int | None, grace: float | None, minions: Sequence[str] | None,
     ) -> dict[str, Any]:
-        """Stop or signal a job: {"jid", "stop", "minions": {ID: what became of it}}."""
+        """Stop or signal a job: {"jid", "stop", "grace", "minions": {ID: what became of it}}.
+
+        The answer's `grace` is how long the job has between TERM and KILL, in seconds: 0 when it is no TERM.
+        """
 
     def presence(self) -> dict[str, Any]:
         """Every minion of the fleet: {ID: {"up", "since", "last_seen", "version"}}."""

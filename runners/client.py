@@ -9,6 +9,9 @@ from typing import Any
 from common.control import ANSWER_SECONDS, Connection
 from runners.api import How, Item, TargetType
 
+_ACTIVE_PAGE = 500
+"""Open jobs asked for at once."""
+
 
 class ControlMaster:
     """A master behind a unix socket. The protocol `Master` says what the methods mean and raise."""
@@ -50,8 +53,15 @@ class ControlMaster:
         return self.ask("jobs", limit=limit, cursor=cursor, filter=dict(filters))
 
     def active(self, minion: str | None) -> dict[str, Any]:
-        jobs: dict[str, Any] = self.ask("active", minion=minion)["jobs"]
-        return jobs
+        jobs: dict[str, Any] = {}
+        cursor: str | None = None
+        with self._connect() as connection:
+            while True:
+                page = connection.ask("active", minion=minion, limit=_ACTIVE_PAGE, cursor=cursor)
+                jobs |= page["jobs"]
+                cursor = page["next"]
+                if cursor is None:
+                    return jobs
 
     def stop(
         self, jid: str, how: How, *, signal: int | None, grace: float | None, minions: Sequence[str] | None,

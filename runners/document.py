@@ -1,4 +1,4 @@
-"""The document of one job, put together from a stream of the control socket, and the exit code its states stand for."""
+"""The document of one job, put together from a stream of the control socket."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from common.errors import Exit
+from common.exits import exit_code
 from common.states import OPEN, State
 
 _HEAD = ("jid", "function", "args", "kwargs", "target", "target_type", "user", "published")
 _OPTIONAL = ("schedule", "metadata")
-_FAILED = {State.FAILED, State.KILLED, State.TIMED_OUT}
-_INCOMPLETE = {State.UNDELIVERED, State.LOST, State.REFUSED}
 
 
 class Document:
@@ -87,16 +86,3 @@ def read(frames: Iterable[Mapping[str, Any]]) -> Document:
 def is_open(pair: Mapping[str, Any]) -> bool:
     """True while this pair may still change by the job's own course."""
     return pair["state"] in OPEN
-
-
-def exit_code(states: Iterable[str]) -> Exit:
-    """The exit code for pairs in these states.
-
-    An open pair outweighs all, since the result is not known yet; then what failed, then what is incomplete.
-    """
-    seen = set(states)
-    if seen & OPEN:
-        return Exit.WAITED
-    if seen & _FAILED:
-        return Exit.FAILED
-    return Exit.INCOMPLETE if seen & _INCOMPLETE else Exit.OK

@@ -5,22 +5,20 @@ A docstring's first line is what `jr-run --list` shows, all of it is `jr-run -d`
 
 from __future__ import annotations
 
-import signal as signals
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from common import clock
 from common.errors import Exit, NotFoundError, UsageError
+from common.exits import exit_code
+from common.signals import signal_number
 from common.states import State
 from runners.api import How, Ids, Master, Report, Seconds
-from runners.document import Document, exit_code, is_open, read
+from runners.document import Document, is_open, read
 from runners.filters import parse_filters
 
-_GRACE = 10.0
-"""Seconds between TERM and KILL when nothing else is said: the default of the minions."""
 _STOP_SECONDS = 15.0
 """What a stop may take beyond its grace: to the minion, the sweep of what is left, and back."""
-_LAST_SIGNAL = 64
 
 
 def active(master: Master, minion: str | None = None) -> Report:
@@ -116,19 +114,20 @@ def kill(master: Master, jid: str, minions: Ids | None = None, wait: Seconds | N
     jr-run jobs.kill 20260102030405123456
     jr-run jobs.kill 20260102030405123456 minions=web1,web2
     """
-    return _stop(master, jid, "kill", minions, None, _STOP_SECONDS if wait is None else wait)
+    return _stop(master, jid, "kill", minions, None, wait)
 
 
 def term(
     master: Master, jid: str, minions: Ids | None = None, grace: Seconds | None = None, wait: Seconds | None = None
 ) -> Report:
-    """Ask a job to end, kill what is left of it after the grace (10 s), and wait for its end.
+    """Ask a job to end, kill what is left of it after the grace, and wait for its end.
+
+    Without `grace` it is what the master's settings say.
 
     jr-run jobs.term 20260102030405123456
     jr-run jobs.term 20260102030405123456 grace=1m
     """
-    bound = (_GRACE if grace is None else grace) + _STOP_SECONDS
-    return _stop(master, jid, "term", minions, grace, bound if wait is None else wait)
+    return _stop(master, jid, "term", minions, grace, wait)
 
 
 def signal(master: Master, jid: str, signal: str, minions: Ids | None = None) -> Report:
@@ -137,7 +136,11 @@ def signal(master: Master, jid: str, signal: str, minions: Ids | None = None) ->
     jr-run jobs.signal 20260102030405123456 HUP
     jr-run jobs.signal 20260102030405123456 10 minions=web1
     """
-    answer = master.stop(jid, "signal", signal=_signal_number(signal), grace=None, minions=minions)
+    try:
+        number = signal_number(signal)
+    except ValueError as error:
+        raise UsageError(f"cannot signal a job: {error}") from error
+    answer = master.stop(jid, "signal", signal=number, grace=None, minions=minions)
     outcomes: dict[str, str] = answer["minions"]
     failed = any(outcome.startswith("failed") for outcome in outcomes.values())
     note = f"{jid} was over already: nothing was signalled" if all(map(_was_over, outcomes.values())) else ""
@@ -146,11 +149,13 @@ def signal(master: Master, jid: str, signal: str, minions: Ids | None = None) ->
 
 
 def _stop(
-    master: Master, jid: str, how: How, minions: Sequence[str] | None, grace: float | None, bound: float
+    master: Master, jid: str, how: How, minions: Sequence[str] | None, grace: float | None, wait: float | None
 ) -> Report:
     """Ask for the stop, then show the pairs it was for: all of them ended by it, or the exit code says what not."""
-    until = clock.boottime() + bound
-    outcomes: dict[str, str] = master.stop(jid, how, signal=None, grace=grace, minions=minions)["minions"]
+    asked = clock.boottime()
+    answer = master.stop(jid, how, signal=None, grace=grace, minions=minions)
+    until = asked + (answer["grace"] + _STOP_SECONDS if wait is None else wait)
+    outcomes: dict[str, str] = answer["minions"]
     stopped = {minion for minion, outcome in outcomes.items() if not _was_over(outcome)}
     if not stopped:
         pairs = read(master.watch(jid, follow=False)).pairs
@@ -188,14 +193,3 @@ def _stop_exit(states: Iterable[str]) -> Exit:
 def _was_over(outcome: str) -> bool:
     """True for the answers `terminal:STATE` of the master and `ended` of a minion: the stop came too late."""
     return outcome.startswith(("terminal:", "ended"))
-
-
-def _signal_number(text: str) -> int:
-    """The number of a signal given as `HUP`, `SIGHUP` or `1`. Raises UsageError."""
-    name = text.strip().upper()
-    if name.isdecimal() and 1 <= int(name) <= _LAST_SIGNAL:
-        return int(name)
-    try:
-        return signals.Signals["SIG" + name.removeprefix("SIG")]
-    except KeyError:
-        raise UsageError(f"cannot send the signal {text!r}: it is unknown; name one like HUP, USR1 or 10") from None

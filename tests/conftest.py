@@ -6,7 +6,12 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+# The same examples in every run, and no time limits: a machine may be slow, and a test must not fail by chance.
+hypothesis.settings.register_profile("jr", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("jr")
 
 UNIT = Path(__file__).parent / "unit"
 

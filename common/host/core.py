@@ -160,6 +160,8 @@ class Host:
                 effects += self._finish(record, State.LOST, now, reason="the agent ended while it ran")
             elif record.deadline_boot_id == self._limits.boot_id:
                 effects += self._queue_or_start(record.jid, now)
+            elif _is_local(record):
+                effects += self._after_reboot(record, now, now.wall)
         return effects
 
     # words of the master
@@ -418,9 +420,12 @@ class Host:
             effects += self._queue_or_start(jid, now)
         return effects
 
-    def _after_reboot(self, record: JobRecord, now: Now, master_now: float) -> list[do.Effect]:
-        """A job that was accepted in an earlier boot and never started: its deadline counts in master time."""
-        renewed = structs.replace(record, deadline=now.boot + record.start_by - master_now,
+    def _after_reboot(self, record: JobRecord, now: Now, at: float) -> list[do.Effect]:
+        """A job that was accepted in an earlier boot and never started: its deadline counts by the clock that set it.
+
+        `at` is what that clock says now: master time, or this host's wall clock for a job that began here.
+        """
+        renewed = structs.replace(record, deadline=now.boot + record.start_by - at,
                                   deadline_boot_id=self._limits.boot_id, state=State.ACCEPTED)
         self._jobs[record.jid].record = renewed
         return [do.SaveRecord(renewed), *self._queue_or_start(record.jid, now)]

@@ -11,19 +11,12 @@ from common import clock
 from common.functions import How, StopAnswer
 from common.host.core import Host, Now
 from common.ids import Jid
-from common.messages import JobFields, Return, Stopped
+from common.messages import SIGNAL_ANSWER, STOP_SIGNALS, JobFields, Return, Stopped
 from common.proc.record import StopRequest
 from common.states import TERMINAL, State
 
-SIGNAL_ANSWER = 5.0
-"""Seconds that a supervisor may take to say what became of a signal."""
-
-
-class Then:
-    """Not an effect of the core: tells whoever waits that everything issued earlier is on disk."""
-
-    def __init__(self, waiter: asyncio.Future[None]) -> None:
-        self.waiter = waiter
+START_WITHIN = 300.0
+"""Seconds after it was asked for that a job of this host may still start (DESIGN 5): a queue may hold it up."""
 
 
 def now() -> Now:
@@ -41,13 +34,13 @@ class Desk:
         self._signals: dict[str, asyncio.Future[Stopped]] = {}
         self._ends: dict[Jid, set[asyncio.Future[Return]]] = {}
 
-    async def run(self, jid: Jid, fields: JobFields, start_within: float) -> asyncio.Future[Return]:
+    async def run(self, jid: Jid, fields: JobFields) -> asyncio.Future[Return]:
         """Begin a job here; the result is its return, once it ended. Raises JrError when it cannot be called so."""
         ended: asyncio.Future[Return] = asyncio.get_running_loop().create_future()
         self._ends.setdefault(jid, set()).add(ended)
         ended.add_done_callback(lambda done: self._leave(jid, done))
         try:
-            await self._committed(self._host.begin(jid, fields, start_within, now()))
+            await self._committed(self._host.begin(jid, fields, START_WITHIN, now()))
         except BaseException:
             ended.cancel()
             raise
@@ -55,7 +48,7 @@ class Desk:
 
     async def stop(self, jid: Jid, how: How, signal: int, grace: float, by: str) -> StopAnswer:
         """Stop or signal a job of this host, durably, and say what became of it."""
-        number = {"term": 15, "kill": 9}.get(how, signal)
+        number = STOP_SIGNALS.get(how, signal)
         request = StopRequest(stop=os.urandom(8).hex(), how=how, signal=number, grace=grace, by=by, at=clock.wall())
         was = self._was(jid)
         answer: asyncio.Future[Stopped] = asyncio.get_running_loop().create_future()

@@ -18,14 +18,15 @@ from common.host import effects as do
 from common.host import inline
 from common.host.claims import KEPT, Kept
 from common.host.core import Host
-from common.host.desk import Desk, Then, now
+from common.host.desk import Desk, now
 from common.ids import Jid
+from common.log import limited
 from common.messages import Message, Return, Stopped
 from common.proc.directory import Claim, JobFolders
 from common.proc.executor import Executor
 from common.proc.record import JobRecord
 from common.proc.spool import SpoolError
-from common.sequencer import Sequencer
+from common.sequencer import Sequencer, Then
 from common.states import State
 
 _log = logging.getLogger("jr.host")
@@ -33,6 +34,8 @@ T = TypeVar("T")
 
 HOUSEKEEPING = 600.0
 """Seconds between two looks at what has grown old."""
+LOOK_AGAIN = 2.0
+"""Seconds until the next look at the end of a job, after one that the host was too short of something for."""
 DURABLE = (do.Claim, do.SaveRecord, do.SaveStop, do.Spool, do.Forget, do.Quarantine, do.DropClaim)
 
 
@@ -91,17 +94,24 @@ class HostShell:
         await self.executor.open()
         for module, reason in self.executor.broken.items():
             _log.error("cannot load module %s: %s", module, reason, extra={"action": "module.broken"})
+        try:
+            return await self._take_over()
+        except OSError as error:
+            raise JrError(f"cannot take over the jobs of this host: {error}") from error
+
+    async def _take_over(self) -> list[JobRecord]:
         records, _ = await self.disk(self.folders.records)
         adopted, idle = [], []
         for record in records:
             if self.executor.adopt(record.jid):
                 adopted.append(record)
             elif record.inline or await self.disk(partial(self.folders.settle, record.jid)) is None:
+                await self.disk(partial(self.folders.claim_again, record))
                 idle.append(record)
         spooled, claims = await self.disk(self._left)
         if records or spooled:
             _log.info("took over %d running and %d waiting jobs, %d returns to send", len(adopted), len(idle),
-                      len(spooled), extra={"action": "host.adopt"})
+                      len(spooled), extra={"action": "host.adopted"})
         self.apply(self._host.load(claims, [record for record in adopted if record.jid not in spooled],
                                    [record for record in idle if record.jid not in spooled], spooled, now()))
         return [record for record in records if record.jid not in spooled]
@@ -115,7 +125,11 @@ class HostShell:
     async def keep_house(self, keep: float) -> None:
         """Remove captured output that is older than `keep` seconds, for ever; 0 keeps it."""
         while keep:
-            await self.disk(lambda: self.folders.drop_outputs(clock.wall() - keep))
+            try:
+                await self.disk(lambda: self.folders.drop_outputs(clock.wall() - keep))
+            except OSError as error:
+                _log.error("cannot remove old output, and try again later: %s", error,
+                           extra={"action": "output.expire"})
             await asyncio.sleep(HOUSEKEEPING)
 
     def apply(self, effects: Sequence[Any]) -> None:
@@ -165,9 +179,6 @@ class HostShell:
         """The supervisor is gone: look what it left."""
         self._spawn(self._look(jid))
 
-    def functions_changed(self) -> None:
-        """The spawner was started anew; the planner reads the table where it is."""
-
     def broken(self, reason: str) -> None:
         """The spawner does not stay alive."""
         self._out.fatal(reason)
@@ -181,6 +192,12 @@ class HostShell:
             message = await asyncio.get_running_loop().run_in_executor(self._settling, self._ending, jid)
         except SpoolError as error:
             self._damaged(jid, error)
+            return
+        except OSError as error:
+            limited(_log, "look").error("cannot see how %s ended, and look again: %s", jid, error,
+                                        extra={"action": "look.failed", "jid": jid})
+            await asyncio.sleep(LOOK_AGAIN)
+            self._spawn(self._look(jid))
             return
         if message is None:
             self.apply(self._host.vanished(jid, now(), "its supervisor ended before it could start"))
@@ -201,25 +218,30 @@ class HostShell:
 
     def _commit(self, effects: list[Any]) -> None:
         for effect in effects:
-            match effect:
-                case do.Claim(jid, until, start_by, cancelled):
-                    if not self.folders.claim(jid, until, start_by, cancelled=cancelled):
-                        # Memory did not know of it: begin anew from the disk, which does.
-                        raise StateError(f"cannot claim {jid}: it was claimed before")
-                case do.SaveRecord(record):
-                    self.folders.write_record(record)
-                case do.SaveStop(jid, request):
-                    self.folders.append_stop(jid, request)
-                case do.Spool(message):
-                    self.folders.spool_put(message)
-                case do.Forget(jid):
-                    self.folders.spool_remove(jid)
-                case do.Quarantine(jid, reason):
-                    _log.error("the master refused the return: %s", reason,
-                               extra={"action": "return.refused", "jid": jid})
-                    self.folders.quarantine(jid, reason)
-                case do.DropClaim(jid):
-                    self.folders.drop_claim(jid)
+            self._write(effect)
+        if any(isinstance(effect, do.Claim | do.SaveRecord) for effect in effects):
+            self.folders.sync_starts([effect.jid for effect in effects if isinstance(effect, do.Claim)])
+
+    def _write(self, effect: Any) -> None:
+        match effect:
+            case do.Claim(jid, until, start_by, cancelled):
+                if not self.folders.claim(jid, until, start_by, cancelled=cancelled, sync=False):
+                    # Memory did not know of it: begin anew from the disk, which does.
+                    raise StateError(f"cannot claim {jid}: it was claimed before")
+            case do.SaveRecord(record):
+                self.folders.write_record(record, sync=False)
+            case do.SaveStop(jid, request):
+                self.folders.append_stop(jid, request)
+            case do.Spool(message):
+                self.folders.spool_put(message)
+            case do.Forget(jid):
+                self.folders.spool_remove(jid)
+            case do.Quarantine(jid, reason):
+                _log.error("the master refused the return: %s", reason,
+                           extra={"action": "return.refused", "jid": jid})
+                self.folders.quarantine(jid, reason)
+            case do.DropClaim(jid):
+                self.folders.drop_claim(jid)
 
     def _act(self, effect: Any) -> None:
         match effect:
@@ -238,8 +260,7 @@ class HostShell:
             case do.Call(record):
                 self._spawn(self._call(record))
             case Then():
-                if not effect.waiter.done():
-                    effect.waiter.set_result(None)
+                effect.tell()
             case _:
                 self._out.other(effect)
 
@@ -260,6 +281,10 @@ class HostShell:
             self._out.send_frame(await self.disk(lambda: self.folders.spool_read(jid)))
         except SpoolError as error:
             self._damaged(jid, error)
+        except OSError as error:
+            # It stays where it is, and is sent again while it is not acknowledged.
+            limited(_log, "spool").error("cannot read the return of %s for now: %s", jid, error,
+                                         extra={"action": "spool.unread", "jid": jid})
 
     def _damaged(self, jid: Jid, error: SpoolError) -> None:
         """A return that cannot be read any more is not waited for."""
@@ -275,7 +300,7 @@ class HostShell:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            _log.error("%s", error, exc_info=error, extra={"action": "internal"})
+            _log.error("%s", error, exc_info=error, extra={"action": "task.failed"})
 
     def _broken(self, error: BaseException) -> None:
         self._out.fatal(f"cannot write the state of jobs: {error}")

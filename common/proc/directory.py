@@ -1,7 +1,8 @@
 """The folders of a host's jobs, as the agent uses them: claims, records, stop requests, spool, output, quarantine.
 
 All of it blocks and belongs on the daemon's disk thread. A damaged file costs itself: it goes to quarantine, is named,
-and hides no other.
+and hides no other. Damage is what is in a file; when the host cannot read it, for want of descriptors or for a fault of
+the disk, the file stays where it is and OSError says so: the same call may succeed later.
 """
 
 from __future__ import annotations
@@ -11,16 +12,25 @@ import itertools
 import logging
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from common import clock, codec
 from common.codec import CodecError
 from common.errors import JrError
-from common.files import create_exclusive, private_folder, read_regular, remove_durable, sync_folder, write_durable
+from common.files import (
+    create_exclusive,
+    private_folder,
+    read_regular,
+    remove_durable,
+    sync_file,
+    sync_folder,
+    write_durable,
+)
 from common.ids import Jid
 from common.messages import Return
-from common.proc import lock, spool
+from common.proc import lock, processes, spool
 from common.proc.aftermath import conclude
 from common.proc.layout import FOLDERS, Layout
 from common.proc.record import (
@@ -66,46 +76,84 @@ class JobFolders:
 
     # claims
 
-    def claim(self, jid: Jid, until: float, start_by: float = 0.0, *, cancelled: bool = False) -> bool:
-        """Claim a jid for good: False when it was claimed before. The rest is what `Claim` says. Raises OSError."""
+    def claim(self, jid: Jid, until: float, start_by: float = 0.0, *, cancelled: bool = False,
+              sync: bool = True) -> bool:
+        """Claim a jid for good: False when it was claimed before. The rest is what `Claim` says. Raises OSError.
+
+        Without `sync` it is durable after `sync_starts`.
+        """
         words = [clock.boot_id(), str(until), str(start_by), *(["cancelled"] if cancelled else [])]
-        return create_exclusive(self.layout.claim_of(jid), " ".join(words).encode("ascii") + b"\n")
+        return create_exclusive(self.layout.claim_of(jid), " ".join(words).encode("ascii") + b"\n", sync=sync)
+
+    def claim_again(self, record: JobRecord) -> None:
+        """Claim a recorded job whose claim a crash did not keep, as one of an unknown boot. Raises OSError."""
+        create_exclusive(self.layout.claim_of(record.jid), f"- 0.0 {record.start_by}\n".encode("ascii"))
+
+    def sync_starts(self, claimed: Iterable[Jid]) -> None:
+        """Make durable what was claimed and recorded without `sync`. Raises OSError.
+
+        In which order that happens does not matter while nobody was told of it: a claim alone starts nothing, and a
+        record without its claim gets it again.
+        """
+        for jid in claimed:
+            with contextlib.suppress(FileNotFoundError):
+                sync_file(self.layout.claim_of(jid))
+        sync_folder(self.layout.claims)
+        sync_folder(self.layout.proc)
 
     def claims(self) -> dict[Jid, Claim]:
-        """All claims. One that a crash left empty was durable all the same: it is of an unknown boot."""
+        """All claims. One that a crash left empty was durable all the same: it is of an unknown boot.
+
+        Raises OSError.
+        """
         found: dict[Jid, Claim] = {}
         for path in self._files(self.layout.claims):
             try:
                 jid = Jid(path.name)
                 data = read_regular(path, _CLAIM_LIMIT)
-            except (OSError, ValueError) as error:
+            except FileNotFoundError:
+                continue  # dropped while we looked
+            except ValueError as error:
                 self._set_aside(path, str(error))
                 continue
             found[jid] = _parse_claim(data)
         return found
 
     def drop_claim(self, jid: Jid) -> None:
-        """Forget that the jid was seen. One whose supervisor lives is kept. Raises OSError."""
+        """Forget that the jid was seen. One whose supervisor lives is kept, or cannot be asked for now: the next start
+        drops it. Not made durable: a claim that a crash brings back is dropped once more. Raises OSError."""
         claim = self.layout.claim_of(jid)
-        if lock.holder(claim) is None:
-            remove_durable(claim)
+        try:
+            held = lock.holder(claim) is not None
+        except OSError as error:
+            _log.warning("cannot drop the claim of %s for now: %s", jid, error,
+                         extra={"action": "claim.kept", "jid": jid})
+            return
+        if not held:
+            claim.unlink(missing_ok=True)
 
     # records
 
-    def write_record(self, record: JobRecord) -> None:
-        """Make a record durable. Only before its supervisor starts. Raises OSError."""
-        write_durable(self.layout.record_of(record.jid), encode_record(record))
+    def write_record(self, record: JobRecord, *, sync: bool = True) -> None:
+        """Make a record durable; without `sync`, after `sync_starts`. Only before its supervisor starts.
+
+        Raises OSError.
+        """
+        write_durable(self.layout.record_of(record.jid), encode_record(record), sync=sync)
 
     def remove_record(self, jid: Jid) -> None:
         """Retire the record of a job that has no supervisor. Raises OSError."""
         remove_durable(self.layout.record_of(jid))
 
     def read_record(self, jid: Jid) -> JobRecord | None:
-        """The record of a job; None when there is none, or what is there was damaged and went to quarantine."""
+        """The record of a job; None when there is none, or what is there was damaged and went to quarantine.
+
+        Raises OSError.
+        """
         return self._read_record(self.layout.record_of(jid), [])
 
     def records(self) -> tuple[list[JobRecord], list[str]]:
-        """The records of all jobs that have not ended, by jid, and what was damaged, one line each."""
+        """The records of all jobs that have not ended, by jid, and what was damaged, one line each. Raises OSError."""
         problems: list[str] = []
         found: list[JobRecord] = []
         for path in self._files(self.layout.proc):
@@ -139,13 +187,16 @@ class JobFolders:
         return True
 
     def read_stops(self, jid: Jid) -> list[StopRequest]:
-        """The requests of a job, oldest first; none when the file was damaged, which then is in quarantine."""
+        """The requests of a job, oldest first; none when the file was damaged, which then is in quarantine.
+
+        Raises OSError.
+        """
         path = self.layout.stops_of(jid)
         try:
             return decode_stops(read_regular(path, STOPS_LIMIT))
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, CodecError) as error:
+        except (ValueError, CodecError) as error:
             self._set_aside(path, str(error))
             return []
 
@@ -161,7 +212,7 @@ class JobFolders:
         with lock.held_by_agent(claim) if claim.exists() else contextlib.nullcontext(True) as free:
             if not free:
                 _log.warning("%s has a supervisor, whose return is waited for", message.jid,
-                             extra={"action": "spool_left", "jid": message.jid})
+                             extra={"action": "return.awaited", "jid": message.jid})
                 return False
             written = spool.put(self.layout.spool_of(message.jid), codec.encode(message))
             self.remove_record(message.jid)
@@ -170,7 +221,8 @@ class JobFolders:
     def spool_read(self, jid: Jid) -> bytes:
         """The frame of a return, checked to its last bit.
 
-        Raises SpoolError when there is none, or it was damaged and went to quarantine.
+        Raises SpoolError when there is none, or it was damaged and went to quarantine; OSError when it cannot be read
+        for now.
         """
         path = self.layout.spool_of(jid)
         try:
@@ -180,13 +232,13 @@ class JobFolders:
                 raise SpoolError("it holds something else")
         except FileNotFoundError as error:
             raise SpoolError(f"cannot read the return of {jid}: it is not in the spool") from error
-        except (OSError, ValueError, JrError) as error:
+        except (ValueError, JrError) as error:
             self._set_aside(path, str(error))
             raise SpoolError(f"cannot read the return of {jid}: {error}") from error
         return frame
 
     def spool_state(self, jid: Jid) -> State | None:
-        """The state in which a job ended; None when its return is not, or not legibly, in the spool."""
+        """The state in which a job ended; None when its return is not, or not legibly, in the spool. Raises OSError."""
         if not self.layout.spool_of(jid).exists():
             return None
         try:
@@ -197,7 +249,7 @@ class JobFolders:
         return state
 
     def spool_list(self) -> list[Jid]:
-        """The jobs whose return lies in the spool, oldest first."""
+        """The jobs whose return lies in the spool, oldest first. Raises OSError."""
         found: list[Jid] = []
         for path in self._files(self.layout.spool):
             try:
@@ -207,8 +259,11 @@ class JobFolders:
         return found
 
     def spool_remove(self, jid: Jid) -> None:
-        """Forget a return that was acknowledged, with the stop requests of its job. Raises OSError."""
-        remove_durable(self.layout.spool_of(jid))
+        """Forget a return that was acknowledged, with the stop requests of its job. Raises OSError.
+
+        Not made durable: a return that a crash brings back is sent once more, and acknowledged.
+        """
+        self.layout.spool_of(jid).unlink(missing_ok=True)
         self.layout.stops_of(jid).unlink(missing_ok=True)
 
     # ends
@@ -241,7 +296,7 @@ class JobFolders:
                 spool.put(self.layout.spool_of(jid), codec.encode(message))
                 state = message.state
                 _log.warning("%s lost its supervisor: %s", jid, message.evidence.reason,
-                             extra={"action": "job_lost", "jid": jid})
+                             extra={"action": "job.lost", "jid": jid})
             self.remove_record(jid)
             return state
 
@@ -278,7 +333,7 @@ class JobFolders:
             _check_owner(path)
         except FileNotFoundError:
             return None  # it ended while we looked
-        except (OSError, ValueError, CodecError) as error:
+        except (ValueError, CodecError) as error:
             problems.append(self._set_aside(path, str(error)))
             return None
         return record
@@ -303,7 +358,7 @@ class JobFolders:
             return line
         except OSError as error:
             line = f"{path} is damaged ({reason}) and cannot be moved to quarantine: {error.strerror}"
-        _log.error("%s", line, extra={"action": "quarantined"})
+        _log.error("%s", line, extra={"action": "file.quarantined"})
         return line
 
 
@@ -332,5 +387,11 @@ def _remove_unfinished(path: Path) -> None:
     """Remove a file that nobody finishes any more: its name ends in the pid of its writer, see files.write_durable."""
     writer = path.name.removesuffix(".tmp").rpartition(".")[2]
     with contextlib.suppress(OSError):
-        if stat.S_ISREG(path.lstat().st_mode) and not (writer.isdigit() and Path(f"/proc/{writer}").exists()):
+        if stat.S_ISREG(path.lstat().st_mode) and not (writer.isdigit() and _writes_still(int(writer))):
             path.unlink()
+
+
+def _writes_still(pid: int) -> bool:
+    """Whether a process may yet finish its file. One that was killed and that nobody has reaped does not."""
+    seen = processes.look(pid)
+    return seen is not None and seen.state not in processes.DEAD

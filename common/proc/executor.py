@@ -4,10 +4,12 @@ tells when they have ended. It reads no job and signals no payload."""
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import socket
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +17,7 @@ from common import clock
 from common.errors import JrError
 from common.functions import Table
 from common.ids import Jid
+from common.log import limited
 from common.proc import lock, notify
 from common.proc.layout import Layout
 from common.proc.spawning import Spawned
@@ -24,6 +27,8 @@ OPEN_SECONDS = 60.0
 RESTARTS = 5
 RESTART_SECONDS = 60.0
 """A spawner that dies more than so often within so long is given up."""
+AGAIN_SECONDS = 1.0
+"""Until a job is looked at again for which there was no descriptor: its supervisor has taken its lock by then."""
 _NOTICES = 100
 _log = logging.getLogger("jr.executor")
 
@@ -39,9 +44,6 @@ class ExecutorEvents(Protocol):
 
     def stop_result(self, jid: Jid, stop: str, outcome: str, signalled: int, reason: str) -> None:
         """What the supervisor did about a stop request. Best effort."""
-
-    def functions_changed(self) -> None:
-        """A fresh spawner has another table, or other broken modules."""
 
     def broken(self, reason: str) -> None:
         """The spawner cannot be kept alive: nothing can be started from here on."""
@@ -61,6 +63,8 @@ class Executor:
         self._ready: asyncio.Future[None] | None = None
         self._watched: dict[Jid, int] = {}
         self._asked: dict[Jid, None] = {}
+        self._unsure: dict[Jid, asyncio.TimerHandle] = {}
+        self._unwoken: dict[Jid, asyncio.TimerHandle] = {}
         self._deaths: deque[float] = deque(maxlen=RESTARTS)
         self._closing = False
         self.table: Table = {}
@@ -72,8 +76,8 @@ class Executor:
 
     @property
     def running(self) -> list[Jid]:
-        """The jobs whose supervisor is watched, and those that were asked for."""
-        return [*self._watched, *(jid for jid in self._asked if jid not in self._watched)]
+        """The jobs whose supervisor is watched, and those that were asked for or are to be looked at again."""
+        return list(dict.fromkeys([*self._watched, *self._asked, *self._unsure]))
 
     async def open(self) -> None:
         """Start the spawner and wait until it has loaded everything. Raises JrError."""
@@ -91,14 +95,17 @@ class Executor:
 
     def start(self, jid: Jid) -> None:
         """Start the recorded job. `started` and `ended` tell the rest, also when nothing could be started."""
-        if jid in self._watched or jid in self._asked:
+        if jid in self._watched or jid in self._asked or jid in self._unsure:
             return
         self._asked[jid] = None
         if self._spawner is not None:
             self._spawner.send({"start": jid})
 
     def adopt(self, jid: Jid) -> bool:
-        """Watch the supervisor that has the job's lock; `ended` tells its end. False when none has it."""
+        """Watch the supervisor that has the job's lock; `ended` tells its end. False when none has it.
+
+        Raises OSError when that cannot be told, for want of descriptors.
+        """
         if jid in self._watched:
             return True
         pidfd = lock.open_holder(self._layout.claim_of(jid))
@@ -107,9 +114,13 @@ class Executor:
         self._watch(jid, pidfd)
         return True
 
-    def wake(self, jid: Jid) -> bool:
-        """Make the supervisor read its stop requests. False when none has the job's lock: one that comes reads them."""
-        return lock.wake(self._layout.claim_of(jid))
+    def wake(self, jid: Jid) -> None:
+        """Make the supervisor read its stop requests; without descriptors, in a while. One that comes later reads them
+        by itself."""
+        try:
+            lock.wake(self._layout.claim_of(jid))
+        except OSError as error:
+            self._again(self._unwoken, self.wake, jid, error)
 
     async def close(self) -> None:
         """End the spawner and watch nothing any more. Supervisors live on."""
@@ -123,6 +134,8 @@ class Executor:
             loop.remove_reader(pidfd)
             os.close(pidfd)
         self._watched.clear()
+        for timer in (*self._unsure.values(), *self._unwoken.values()):
+            timer.cancel()
         if self._spawner is not None:
             await self._spawner.close()
 
@@ -141,8 +154,30 @@ class Executor:
         asyncio.get_running_loop().remove_reader(pidfd)
         os.close(pidfd)
         # It may have been the second of two forks, sent off by the lock of the first.
-        if not self.adopt(jid):
+        self._follow(jid)
+
+    def _follow(self, jid: Jid) -> None:
+        """Watch whoever has the job's lock, or tell its end; when neither can be told, look again in a while."""
+        try:
+            adopted = self.adopt(jid)
+        except OSError as error:
+            self._again(self._unsure, self._follow, jid, error)
+            return
+        if not adopted:
             self._events.ended(jid)
+
+    def _again(self, waiting: dict[Jid, asyncio.TimerHandle], action: Callable[[Jid], None], jid: Jid,
+               error: OSError) -> None:
+        limited(_log, "short").error("cannot reach the supervisor of %s for now: %s", jid, error,
+                                     extra={"action": "supervisor.unreached", "jid": jid})
+        if jid in waiting:
+            return
+
+        def act() -> None:
+            del waiting[jid]
+            action(jid)
+
+        waiting[jid] = asyncio.get_running_loop().call_later(AGAIN_SECONDS, act)
 
     def _hear_notices(self) -> None:
         for _ in range(_NOTICES):
@@ -151,7 +186,7 @@ class Executor:
             try:
                 self._take_notice(notice)
             except (KeyError, TypeError, ValueError) as error:
-                _log.warning("A notice is damaged: %r", error, extra={"action": "notice_damaged"})
+                _log.warning("a notice is damaged: %r", error, extra={"action": "notice.damaged"})
 
     def _take_notice(self, notice: dict[str, Any]) -> None:
         jid = Jid(notice["jid"])
@@ -170,23 +205,27 @@ class Executor:
     def _heard(self, message: dict[str, Any], pidfd: int | None) -> None:
         if "functions" in message:
             self._loaded(message)
-        elif "started" in message and pidfd is not None:
-            self._watch(Jid(message["started"]), pidfd)
+        elif "started" in message:
+            self._started(Jid(message["started"]), pidfd)
         elif "failed" in message:
             jid = Jid(message["failed"])
-            _log.error("Cannot start %s: %s", jid, message["reason"], extra={"action": "start_failed", "jid": jid})
+            _log.error("cannot start %s: %s", jid, message["reason"], extra={"action": "start.failed", "jid": jid})
             self._asked.pop(jid, None)
-            if not self.adopt(jid):
-                self._events.ended(jid)
+            self._follow(jid)
+
+    def _started(self, jid: Jid, pidfd: int | None) -> None:
+        if pidfd is not None:
+            self._watch(jid, pidfd)
+            return
+        # The kernel drops a descriptor for which the receiver has no room. Its supervisor is there all the same.
+        self._asked.pop(jid, None)
+        self._again(self._unsure, self._follow, jid, OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
 
     def _loaded(self, message: dict[str, Any]) -> None:
-        changed = (self.table, self.broken) != (message["functions"], message["broken"])
         self.table, self.broken = message["functions"], message["broken"]
         self.containment = message["containment"]
         if self._ready is not None and not self._ready.done():
             self._ready.set_result(None)
-        elif changed:
-            self._events.functions_changed()
 
     def _spawner_gone(self, spawner: Spawned) -> None:
         if self._closing or spawner is not self._spawner:
@@ -195,7 +234,7 @@ class Executor:
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(JrError("it ended before it was ready"))
             return
-        _log.error("The spawner died; starting another", extra={"action": "spawner_died"})
+        _log.error("the spawner died; starting another", extra={"action": "spawner.died"})
         now = clock.boottime()
         if len(self._deaths) == RESTARTS and now - self._deaths[0] < RESTART_SECONDS:
             self._events.broken(f"cannot keep the spawner alive: it died {RESTARTS + 1} times in {RESTART_SECONDS:g} s")
@@ -211,5 +250,9 @@ class Executor:
     def _ask_again(self) -> None:
         """What the dead spawner was asked and did not answer: it may have forked, and the lock tells."""
         for jid in list(self._asked):
-            if not self.adopt(jid) and self._spawner is not None:
-                self._spawner.send({"start": jid})
+            try:
+                if not self.adopt(jid) and self._spawner is not None:
+                    self._spawner.send({"start": jid})
+            except OSError as error:
+                del self._asked[jid]
+                self._again(self._unsure, self._follow, jid, error)

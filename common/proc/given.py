@@ -31,6 +31,7 @@ def _with(function: Callable[..., Any], sources: Mapping[str, list[str]]) -> Cal
 
     rest = [parameter for parameter in found.parameters.values() if parameter.name not in asked]
     call.__signature__ = inspect.Signature(rest)  # type: ignore[attr-defined]
+    signature(call)  # kept for every fork, as that of any other function is since it was described
     return call
 
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 MARK = "JR_JID"
 STATE = "JR_STATE"
 """The environment variable that carries the jid into everything a job starts."""
-_DEAD = frozenset("ZXx")
+DEAD = frozenset("ZXx")
+"""States in /proc/<pid>/stat of a process that does nothing any more, reaped or not."""
 _SET_CHILD_SUBREAPER = 36
 """PR_SET_CHILD_SUBREAPER of prctl(2)."""
 _library = ctypes.CDLL(None, use_errno=True)
@@ -52,7 +53,7 @@ def look(pid: int) -> Seen | None:
 def living() -> list[Seen]:
     """Every process of the host that is not dead."""
     found = (look(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return [seen for seen in found if seen is not None and seen.state not in _DEAD]
+    return [seen for seen in found if seen is not None and seen.state not in DEAD]
 
 
 def below(ancestor: int, all_seen: Iterable[Seen]) -> list[Seen]:
@@ -91,7 +92,7 @@ def become_subreaper() -> None:
 def is_alive(pid: int, ticks: int) -> bool:
     """Whether the process created at `ticks` still lives under this pid; a later one of the same pid is no such."""
     seen = look(pid)
-    return seen is not None and seen.ticks == ticks and seen.state not in _DEAD
+    return seen is not None and seen.ticks == ticks and seen.state not in DEAD
 
 
 def send(seen: Seen, number: int) -> bool:

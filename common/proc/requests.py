@@ -19,20 +19,37 @@ class Requests:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seen: set[str] = set()
+        self.unread = False
+        """The file could not be read the last time: to be tried again."""
 
     def fresh(self) -> list[dict[str, Any]]:
-        """The requests that were not given out before, oldest first."""
-        found = [one for one in self.all() if one["stop"] not in self._seen]
+        """The requests that were not given out before, oldest first; none when the file cannot be read, see `unread`.
+        """
+        try:
+            found = [one for one in self.all() if one["stop"] not in self._seen]
+        except OSError as error:
+            if not self.unread:
+                _say(self._path, error)
+            self.unread = True
+            return []
+        self.unread = False
         self._seen.update(one["stop"] for one in found)
         return found
 
     def all(self) -> list[dict[str, Any]]:
-        """Every request in the file. A damaged file holds none: the agent, which wrote it, finds and reports it."""
+        """Every request in the file. A damaged file holds none: the agent, which wrote it, finds and reports it.
+
+        Raises OSError when it cannot be read: it may hold some.
+        """
         try:
             found = json.loads(read_regular(self._path, LIMIT))
             return [one for one in found if isinstance(one["stop"], str) and one["how"] in ("term", "kill", "signal")]
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-            print(f"jr: cannot read {self._path}: {error}", file=sys.stderr)  # noqa: T201 - the agent's journal
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            _say(self._path, error)
             return []
+
+
+def _say(path: Path, error: Exception) -> None:
+    print(f"jr: cannot read {path}: {error}", file=sys.stderr)  # noqa: T201 - the agent's journal

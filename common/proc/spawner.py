@@ -18,7 +18,7 @@ from typing import Any
 
 from common import clock
 from common.ids import Jid
-from common.proc import cgroup, channel, supervisor
+from common.proc import cgroup, channel, limits, supervisor
 from common.proc.given import give
 from common.proc.layout import Layout
 from common.proc.loader import Config, load
@@ -89,6 +89,7 @@ def main(fd: int) -> None:
     config = channel.receive(link, channel.Joiner())
     if config is None:
         return
+    limits.lower_files(config["files"])  # the daemon raised its own, and no job asked for that
     parent = cgroup.find_parent() if config.get("containment", "auto") == "auto" else None
     if parent is not None:
         cgroup.remove_empty(parent)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from common import packing
-from common.proc import channel, mark
+from common.proc import channel, limits, mark
 from common.proc.processes import MARK, STATE
 
 CLOSE_SECONDS = 5.0
@@ -43,15 +43,14 @@ class Spawned:
         self._link.setblocking(False)
         with theirs:
             try:
-                self._process = _execute(theirs.fileno(), str(config["state"]))
+                self._process, self._pidfd = _execute(theirs.fileno(), str(config["state"]))
             except OSError:
                 self._link.close()
                 raise
         self._ended: asyncio.Event = asyncio.Event()
-        self._pidfd = os.pidfd_open(self._process.pid)
         self._loop.add_reader(self._pidfd, self._reap)
         self._loop.add_reader(self._link, self._read)
-        self.send(config)
+        self.send({**config, "files": limits.given()})
 
     @property
     def pid(self) -> int:
@@ -113,7 +112,7 @@ class Spawned:
         try:
             message = self._joiner.feed(frame)
         except channel.ChannelError as error:
-            _log.error("The spawner talks nonsense: %s", error, extra={"action": "spawner_error"})
+            _log.error("the spawner talks nonsense: %s", error, extra={"action": "spawner.garbage"})
             self.kill()
             message = None
         if message is not None:
@@ -143,10 +142,19 @@ class Spawned:
             self._read()
 
 
-def _execute(fd: int, state: str) -> subprocess.Popen[bytes]:
-    """The process, in its own session, with room for the mark of a job in its environment."""
+def _execute(fd: int, state: str) -> tuple[subprocess.Popen[bytes], int]:
+    """The process, in its own session, with room for the mark of a job in its environment; and its pidfd.
+
+    Raises OSError, and leaves nothing.
+    """
     env = {name: value for name in _KEPT if (value := os.environ.get(name)) is not None}
     env |= {MARK: mark.BLANK, STATE: state, "PYTHONPATH": str(_ROOT)}
     # -P: the folder the daemon happens to be started in must not be a place that code comes from.
     command = [sys.executable, "-P", "-m", "common.proc.spawner", str(fd)]
-    return subprocess.Popen(command, env=env, pass_fds=(fd,), stdin=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(command, env=env, pass_fds=(fd,), stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        return process, os.pidfd_open(process.pid)
+    except OSError:
+        process.kill()
+        process.wait()
+        raise

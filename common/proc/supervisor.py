@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from common import clock
-from common.files import read_regular, write_durable
+from common.files import read_regular, remove_durable, write_durable
 from common.ids import Jid
 from common.proc import cgroup, child, ending, lock, notify, processes, spool
 from common.proc.ending import Ending
@@ -127,13 +127,7 @@ class _Supervisor:
         except OSError as error:
             return ending.not_started(record, "failed", f"cannot start it: {error.strerror}", clock.wall())
         group = self._contain(running.pid)
-        ended: Ending | None
-        try:
-            self._save_start(record, running, group)
-        except OSError as error:
-            ended = ending.not_started(record, "failed", f"cannot write its record: {error.strerror}", clock.wall())
-        else:
-            ended = refusal(record, self._requests.all(), clock.wall())
+        ended = self._last_word(record, running, group)
         if ended is not None:
             os.close(running.gate)
             os.waitpid(running.pid, 0)  # it ends by itself when the gate closes
@@ -141,6 +135,18 @@ class _Supervisor:
                 group.remove()
             return ended
         return self._watch(record, running, Tree(running.pid, running.pidfd, group))
+
+    def _last_word(self, record: dict[str, Any], running: Running, group: cgroup.Cgroup | None) -> Ending | None:
+        """Make the start durable, and look once more whether it is wanted: the end of the job when it is not."""
+        try:
+            self._save_start(record, running, group)
+        except OSError as error:
+            return ending.not_started(record, "failed", f"cannot write its record: {error.strerror}", clock.wall())
+        try:
+            return refusal(record, self._requests.all(), clock.wall())
+        except OSError as error:
+            why = f"cannot read its stop requests: {error.strerror}"
+            return ending.not_started(record, "failed", why, clock.wall())
 
     def _contain(self, pid: int) -> cgroup.Cgroup | None:
         """The job's own cgroup with the payload in it, where the host gives one."""
@@ -192,8 +198,11 @@ class _Supervisor:
                 print(f"jr: cannot spool the return of {self._jid}: {error}", file=sys.stderr)  # noqa: T201
                 if signal.SIGTERM in self._signals.wait(RETRY_SECONDS):
                     return  # the host goes down: the agent finds the record, and says `lost`
-        # Not made durable: should the record come back after a power cut, the spool or the claim outranks it.
-        self._layout.record_of(self._jid).unlink(missing_ok=True)
+        record_file = self._layout.record_of(self._jid)
+        if ended.started is None:
+            remove_durable(record_file)  # one without a start that comes back after a power cut would be started
+        else:
+            record_file.unlink(missing_ok=True)  # one with a start would end once more, as lost, and nobody believe it
 
     def _answer(self, request: str, outcome: str, signalled: int, reason: str) -> None:
         self._notify({"event": "stop", "stop": request, "outcome": outcome, "signalled": signalled, "reason": reason})

@@ -23,6 +23,8 @@ from common.proc.tree import Tree
 
 DRAIN_SECONDS = 1.0
 """How long output is waited for after the payload's exit, when something it left holds the pipes."""
+READ_AGAIN = 1.0
+"""Until stop requests that could not be read are tried again."""
 _READ = 64 * 1024
 _LAST_READS = 32
 """Of each pipe at the very end: more than a pipe holds, and an end for a daemon that never stops writing."""
@@ -123,7 +125,7 @@ class Watch:
 
     def _heed(self, came: set[int]) -> None:
         """Requests before exits: one that was durable before the exit was observed counts."""
-        if signal.SIGUSR1 in came:
+        if signal.SIGUSR1 in came or self._requests.unread:
             for request in self._requests.fresh():
                 self._take(request)
         if signal.SIGTERM in came:
@@ -234,7 +236,7 @@ class Watch:
 
     def _patience(self) -> int:
         """Milliseconds until time alone changes something; -1 when it never does."""
-        times = [self._stopping.next()]
+        times = [self._stopping.next(), clock.boottime() + READ_AGAIN if self._requests.unread else None]
         if self.status is None:
             times.append(self._timeout_at)
         elif self._stopping.first is None:

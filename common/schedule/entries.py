@@ -1,4 +1,7 @@
-"""The entries of a `schedule:` mapping: what runs, and by which trigger; checked as they are read. Pure."""
+"""The entries of a `schedule:` mapping: what runs, and by which trigger; checked as they are read.
+
+Pure but for time zones: whether one exists is asked of this host's files.
+"""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from common.errors import NotFoundError
 from common.ids import MASTER, Jid, MinionId, mint
 from common.link import Connection
 from common.messages import (
+    FACTS_LIMIT,
     Accepted,
     Ack,
     Evidence,
@@ -99,7 +100,7 @@ class Core:
                         if minion.state == "accepted" and minion.start
                         and (minion.last_seen is None or minion.last_seen >= snapshot.latest - LATELY)}
         self._coming_until: float | None = now + terms.offline_grace
-        for minion in {*self.keys.fleet(), *self.ledger.minions()}:
+        for minion in sorted({*self.keys.fleet(), *self.ledger.minions()}):
             self._absent.set(minion, now + terms.lost_after)
 
     def next(self) -> float | None:
@@ -201,8 +202,7 @@ class Core:
                             *self.gone(connection, minion, now, "cut")]
                 if not message.last:
                     return []
-                held, presence.held = presence.held, None
-                return self._track.reconcile(minion, connection, held, now)
+                return self._track.reconcile(minion, connection, self.fleet.compared(minion), now)
             case Accepted() | Started() | Refused() | Return() | Stopped():
                 return self._word(connection, minion, message, now)
         return []
@@ -211,6 +211,8 @@ class Core:
         row = self.keys.accepted(minion)
         if row is None:
             return [do.Drop(connection, "its key is not accepted")]
+        if len(bytes(hello.facts)) > FACTS_LIMIT:
+            return [do.Drop(connection, f"its facts have more than {FACTS_LIMIT} bytes")]
         if (hello.start, hello.connection) <= (row.start, row.connection):
             return [do.Drop(connection, "an older connection of the same minion")]
         was_up = self.fleet.get(minion) is not None
@@ -259,7 +261,8 @@ class Core:
 
     def _tracked(self, opened: OpenJob, connection: Connection, minion: MinionId, word: Word,
                  now: float) -> list[do.Effect]:
-        if minion not in opened.pairs and opened.job.target_type == "minion" and not word.jid.suffix:
+        if minion not in opened.pairs and isinstance(word, (Accepted, Return)) \
+                and opened.job.target_type == "minion" and not word.jid.suffix:
             self.ledger.join(opened, minion)
         if minion in opened.pairs:
             return self._track.word(opened, minion, connection, word, now)
@@ -270,15 +273,16 @@ class Core:
     def recalled(self, jid: Jid, job: Job | None, pairs: list[Pair], now: float) -> list[do.Effect]:
         """What the store knows of a job that is not open, for the words that wait for it."""
         effects: list[do.Effect] = []
+        opened = self.ledger.jobs.get(jid)
+        if opened is None and job is not None:
+            opened = OpenJob(job=job, pairs={pair.minion: pair for pair in pairs}, open=set())
         for connection, minion, word in self._waiting.pop(jid, []):
-            opened = self.ledger.jobs.get(jid)
-            if opened is None and job is not None:
-                opened = OpenJob(job=job, pairs={pair.minion: pair for pair in pairs}, open=set())
             if opened is not None:
                 effects += self._tracked(opened, connection, minion, word, now)
-                pairs = list(opened.pairs.values())
             else:
-                effects += self._track.adopt(jid, minion, connection, word, now)
+                # The first of several words may end the job: those behind it still speak of the same one.
+                opened, more = self._track.adopt(jid, minion, connection, word, now, mint(now, self._last))
+                effects += more
         return effects
 
     def forget(self, jid: Jid) -> None:
@@ -314,6 +318,8 @@ class Core:
         effects: list[do.Effect] = []
         for minion, connection in self.fleet.silent(now):
             effects += [do.Drop(connection, "silent for too long"), *self.gone(connection, minion, now, "silent")]
+        for minion, connection in self.fleet.uncompared(now):
+            effects += [do.Drop(connection, "it did not say what it holds"), *self.gone(connection, minion, now, "cut")]
         if self._coming_until is not None and now >= self._coming_until:
             self._coming_until = None
             effects += self._not_come(now)

@@ -64,7 +64,7 @@ class Keyring:
         The answer may leave before the commit: if that fails, the key is refused at the main port and claims again.
         """
         known = self._keys.get(key)
-        if known is None and claim.id == MASTER:
+        if claim.id == MASTER:
             return Enrolled(status="refused", reason="the id `master` is reserved"), []
         if known is not None and known.id != claim.id:
             return Enrolled(status="refused", reason=f"this key is filed as {known.id}"), []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from common.ids import Jid, MinionId
 from common.link import Connection
@@ -23,6 +23,8 @@ class OpenJob(Struct):
     open: set[MinionId]
     accepted_on: dict[MinionId, Connection] = {}
     """Over which connection a pair was accepted: what a later one does not hold is lost."""
+    running: dict[MinionId, float] = {}
+    """When the word came that the payload runs, in master time: the minion's own clock may be wrong. In memory only."""
     stops: dict[MinionId, dict[str, Stop]] = {}
     """What is to be stopped and was not answered yet, by minion and stop id."""
 
@@ -85,6 +87,7 @@ class Ledger:
         effects: list[do.Effect] = [do.Save(MovePair(pair))]
         if state in TERMINAL:
             self._close(opened, minion)
+            opened.running.pop(minion, None)
             effects += [do.Save(DropStop(stop, minion)) for stop in opened.stops.pop(minion, {})]
             # The value may be large, and nobody asks the open ledger for it.
             opened.pairs[minion] = Pair(jid=pair.jid, minion=minion, state=state, pid=pair.pid, started=pair.started)
@@ -103,7 +106,9 @@ class Ledger:
         self.jobs.pop(opened.job.jid, None)
         counts = opened.counts()
         first = opened.job.done is None
-        effects: list[do.Effect] = [do.Save(SetDone(opened.job.jid, opened.job.done or now, counts))]
+        done = opened.job.done or now
+        opened.job = structs.replace(opened.job, done=done)
+        effects: list[do.Effect] = [do.Save(SetDone(opened.job.jid, done, counts))]
         return [*effects, do.Emit(do.JobDone(opened.job.jid, now, counts))] if first else effects
 
     def _close(self, opened: OpenJob, minion: MinionId) -> None:

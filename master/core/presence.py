@@ -11,6 +11,8 @@ from common.timers import Timers
 
 SILENCE = 45.0
 """Seconds without a frame after which a connection counts as gone (DESIGN 5): three silent periods."""
+COMPARING = 60.0
+"""Seconds after its Hello in which a minion must have said all that it holds. No job goes to one that has not."""
 
 
 class Presence(Struct):
@@ -29,6 +31,7 @@ class Fleet:
     def __init__(self) -> None:
         self._up: dict[MinionId, Presence] = {}
         self._silence: Timers[MinionId] = Timers()
+        self._comparing: Timers[MinionId] = Timers()
 
     def get(self, minion: MinionId) -> Presence | None:
         """The current connection of a minion, once it has said Hello."""
@@ -48,6 +51,7 @@ class Fleet:
         old = self._up.get(minion)
         self._up[minion] = Presence(connection=connection, since=now if old is None else old.since, heard=now)
         self._silence.set(minion, now + SILENCE)
+        self._comparing.set(minion, now + COMPARING)
         return old.connection if old is not None and old.connection != connection else None
 
     def heard(self, minion: MinionId, connection: Connection, now: float) -> Presence | None:
@@ -65,15 +69,28 @@ class Fleet:
             return False
         del self._up[minion]
         self._silence.clear(minion)
+        self._comparing.clear(minion)
         return True
 
     def stay(self, minion: MinionId) -> None:
         """This one never falls silent: it is the master's own host."""
         self._silence.clear(minion)
+        self._comparing.clear(minion)
 
     def next(self) -> float | None:
-        """When somebody may have been silent for too long."""
-        return self._silence.next()
+        """When somebody may have been silent for too long, or has not said what it holds."""
+        return min((at for at in (self._silence.next(), self._comparing.next()) if at is not None), default=None)
+
+    def compared(self, minion: MinionId) -> list[HeldJob]:
+        """The last page came: from here on jobs may go. Returns all that the minion holds."""
+        presence = self._up[minion]
+        held, presence.held = presence.held or [], None
+        self._comparing.clear(minion)
+        return held
+
+    def uncompared(self, now: float) -> list[tuple[MinionId, Connection]]:
+        """Who has not said all that it holds in time: it seems to be up, and would never get a job."""
+        return [(minion, self._up[minion].connection) for minion in self._comparing.due(now)]
 
     def silent(self, now: float) -> list[tuple[MinionId, Connection]]:
         """Who said nothing for too long. The timer is moved lazily, since frames come far more often than silence."""

@@ -8,7 +8,7 @@ from common.ids import Jid, MinionId
 from common.link import Connection
 from common.messages import Accepted, Ack, Evidence, HeldJob, Publish, Refused, Return, Started, Stopped
 from common.messages import Stop as StopMessage
-from common.states import OPEN, TERMINAL, State, Verdict, judge
+from common.states import OPEN, State, Verdict, judge
 from common.timers import Timers
 from master.core import effects as do
 from master.core.ledger import Ledger, OpenJob
@@ -44,7 +44,7 @@ class Tracker:
     def launch(self, opened: OpenJob, now: float) -> list[do.Effect]:
         """Send a job that was just committed to all its minions that are there; the pairs already say `sent`."""
         self._deadlines.set(opened.job.jid, opened.job.start_by + self._answer_grace)
-        sends = [effect for minion in opened.open for effect in self._send(opened, minion)]
+        sends = [effect for minion in opened.pairs for effect in self._send(opened, minion)]
         if opened.open:
             self._again.set(opened.job.jid, now + AGAIN)
         return sends
@@ -113,7 +113,7 @@ class Tracker:
                 return self._move(opened, minion, State.QUEUED if word.queued else State.ACCEPTED)
             case Started():
                 opened.accepted_on[minion] = connection
-                return self._move(opened, minion, State.RUNNING, pid=word.pid, started=word.at)
+                return self._started(opened, minion, connection, word, now)
             case Refused():
                 return self._end(opened, minion, State.REFUSED,
                                  Outcome(ended=now, evidence=Evidence(reason=word.reason)), now)
@@ -122,6 +122,14 @@ class Tracker:
             case Return():
                 return [*self._end(opened, minion, word.state, outcome_of(word), now),
                         do.Send(connection, Ack(jid=word.jid))]
+
+    def _started(self, opened: OpenJob, minion: MinionId, connection: Connection, word: Started,
+                 now: float) -> list[do.Effect]:
+        effects = self._move(opened, minion, State.RUNNING, pid=word.pid, started=word.at)
+        # Before both sides have compared it is what started while nobody could be told, some time ago.
+        if effects and self._fleet.synced(minion) == connection:
+            opened.running[minion] = now
+        return effects
 
     def _move(self, opened: OpenJob, minion: MinionId, state: State, pid: int | None = None,
               started: float | None = None) -> list[do.Effect]:
@@ -132,7 +140,7 @@ class Tracker:
     def _end(self, opened: OpenJob, minion: MinionId, state: State, outcome: Outcome,
              now: float) -> list[do.Effect]:
         verdict = judge(opened.pairs[minion].state, state)
-        if verdict is Verdict.STALE or state not in TERMINAL:
+        if verdict is Verdict.STALE:
             return []
         effects = self._ledger.move(opened, minion, state, outcome=outcome, pid=outcome.pid, started=outcome.started,
                                     corrected=verdict is Verdict.CORRECT)
@@ -183,18 +191,26 @@ class Tracker:
             self._again.set(opened.job.jid, now + AGAIN)
         return effects
 
-    def adopt(self, jid: Jid, minion: MinionId, connection: Connection, word: Word, now: float) -> list[do.Effect]:
-        """A job that the master never heard of: a schedule's, or one from before a restore. Filed under its sender."""
+    def adopt(self, jid: Jid, minion: MinionId, connection: Connection, word: Word, now: float,
+              unminted: Jid) -> tuple[OpenJob | None, list[do.Effect]]:
+        """A job that the master never heard of: a schedule's, or one from before a restore. Filed under its sender.
+
+        `unminted` is the next jid that the master would mint: whatever is filed from there on would be in its way.
+        Returns the job too, which that word may have ended; None when it is not filed.
+        """
         if not isinstance(word, (Accepted, Return)) or word.job is None:
-            return []
+            return None, []
         if jid.suffix not in ("", minion.suffix):
-            return [do.Send(connection, Ack(jid=jid, refused="this jid carries another minion's suffix"))]
+            return None, [do.Send(connection, Ack(jid=jid, refused="this jid carries another minion's suffix"))]
+        if not jid.suffix and jid >= unminted:
+            return None, [do.Send(connection, Ack(jid=jid, refused="no master has minted this jid yet"))]
         published = (word.accepted if isinstance(word, Return) else word.at) or now
         job = Job(jid=jid, fields=word.job, target=minion, target_type="minion", published=published, start_by=now,
                   metadata=word.job.metadata)
         pair = Pair(jid=jid, minion=minion, state=State.PLANNED)
         effects = self._ledger.add(job, [pair], minted=False)
-        return effects + self.word(self._ledger.jobs[jid], minion, connection, word, now)
+        opened = self._ledger.jobs[jid]
+        return opened, effects + self.word(opened, minion, connection, word, now)
 
 
 def outcome_of(word: Return) -> Outcome:

@@ -96,10 +96,11 @@ class Store(Protocol):
         again until 0. Raises StoreError.
         """
 
-    def age(self, seconds: float) -> None:
+    def age(self, seconds: float, now: float) -> None:
         """The master ran this much longer: every done job has aged by it (age counts running time, DESIGN 7).
 
-        A job that is done again, as a late return corrected it, begins anew. Raises StoreError.
+        `now`, master time, becomes the latest that was seen: an idle master saves nothing else. A job that is done
+        again, as a late return corrected it, begins anew. Raises StoreError.
         """
 
     def size(self) -> int:

@@ -134,10 +134,11 @@ class MemoryStore:
                     touched += _strip(entry, batch - touched)
             return touched
 
-    def age(self, seconds: float) -> None:
+    def age(self, seconds: float, now: float) -> None:
         with self._lock:
             self._check_open("save")
             self._ran += seconds
+            self._latest = max(self._latest, now)
 
     def size(self) -> int:
         return 0

@@ -71,9 +71,10 @@ class SqliteStore:
             self._ballast.keep()
         return done
 
-    def age(self, seconds: float) -> None:
+    def age(self, seconds: float, now: float) -> None:
         def add(connection: sqlite3.Connection) -> None:
             connection.execute(SQL["add_ran"], (seconds,))
+            connection.execute(SQL["set_latest"], (now,))
 
         self._upkeep("save", lambda: self._write("save", add))
 

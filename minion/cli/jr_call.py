@@ -12,11 +12,11 @@ from common.cli.main import main as run
 from common.cli.main import say
 from common.cli.options import output_option, positive_duration, root_option
 from common.cli.printer import Printer
-from common.control import AGENT, Connection
+from common.control import AGENT, AbsentError, Connection
 from common.errors import UnreachableError
+from common.exits import exit_code
 from common.output import Format
 from config.paths import Paths, find
-from runners.document import exit_code
 
 NAME = "jr-call"
 
@@ -44,14 +44,26 @@ def command(root: str | None, fmt: Format, timeout: float | None, function: str,
 def _ask(paths: Paths, request: dict[str, Any]) -> dict[str, Any]:
     """The pair, by minion id: from the agent where there is one."""
     try:
-        with Connection(paths.minion_socket, AGENT) as connection:
-            *_, end = connection.stream("call", None, **request)
-            found: dict[str, Any] = end["minions"]
-            return found
+        connection = Connection(paths.minion_socket, AGENT)
+    except AbsentError:
+        return _alone(paths, request)
+    with connection:
+        return _through(connection, request)
+
+
+def _through(connection: Connection, request: dict[str, Any]) -> dict[str, Any]:
+    """The agent's answer. When the agent goes away, its job may have begun: it is never begun again in another way."""
+    jid = ""
+    found: dict[str, Any] = {}
+    try:
+        for frame in connection.stream("call", None, **request):
+            jid = frame.get("jid", jid)
+            found = frame.get("minions", found)
     except UnreachableError as error:
-        if paths.minion_socket.exists() and "no such socket" not in str(error) and "listens" not in str(error):
+        if not jid:
             raise
-    return _alone(paths, request)
+        raise UnreachableError(f"{error}; its job {jid} was begun, and is not begun again") from error
+    return found
 
 
 def _alone(paths: Paths, request: dict[str, Any]) -> dict[str, Any]:

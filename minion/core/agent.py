@@ -73,11 +73,6 @@ class Agent:
         """The latest that master time can be, in epoch seconds; this host's wall clock before the first Welcome."""
         return now.wall if self._master_ahead is None else now.boot + self._master_ahead
 
-    @property
-    def offset_known(self) -> bool:
-        """Whether master time has been told in this run of the agent."""
-        return self._master_ahead is not None
-
     def next(self) -> float:
         """When `tick` has something to do, in boot time."""
         host = self._host.next()

@@ -8,9 +8,7 @@ from typing import Any
 
 from common.functions import Agent, Failed, How, Job, JobView, StopAnswer, inline
 from common.ids import Jid
-
-GRACE = 10.0
-"""Seconds between TERM and KILL, as DESIGN 8 has it."""
+from common.signals import signal_number
 
 _SHOWN = ("jid", "function", "args", "kwargs", "user", "state", "schedule", "accepted", "started", "pid", "timeout")
 
@@ -50,17 +48,19 @@ async def signal_job(jid: str, signal: str, *, agent: Agent, job: Job) -> dict[s
     Example: jr web1 job.signal_job 20260102030405123456 HUP
     """
     number = _signal(signal)
-    answer = await agent.stop(_jid("signal a job", jid), "signal", number, GRACE, job.user)
+    answer = await agent.stop(_jid("signal a job", jid), "signal", number, None, job.user)
     return _told(jid, answer, f"signal {number}")
 
 
 @inline(reads=False)
-async def term_job(jid: str, grace: float = GRACE, *, agent: Agent, job: Job) -> dict[str, Any]:
+async def term_job(jid: str, grace: float | None = None, *, agent: Agent, job: Job) -> dict[str, Any]:
     """Stop a job: TERM, after `grace` seconds KILL, to all its processes. One that waits never starts.
+
+    Without `grace` it is what the minion's settings say.
 
     Example: jr web1 job.term_job 20260102030405123456
     """
-    if grace < 0:
+    if grace is not None and grace < 0:
         raise Failed("cannot stop a job: grace is less than 0 seconds")
     return _told(jid, await agent.stop(_jid("stop a job", jid), "term", signals.SIGTERM, grace, job.user), "TERM")
 
@@ -71,16 +71,16 @@ async def kill_job(jid: str, *, agent: Agent, job: Job) -> dict[str, Any]:
 
     Example: jr web1 job.kill_job 20260102030405123456
     """
-    return _told(jid, await agent.stop(_jid("kill a job", jid), "kill", signals.SIGKILL, GRACE, job.user), "KILL")
+    return _told(jid, await agent.stop(_jid("kill a job", jid), "kill", signals.SIGKILL, None, job.user), "KILL")
 
 
 @inline(reads=False)
-async def term_all_jobs(grace: float = GRACE, *, agent: Agent, job: Job) -> dict[str, Any]:
+async def term_all_jobs(grace: float | None = None, *, agent: Agent, job: Job) -> dict[str, Any]:
     """job.term_job for every job of this minion but the one that asks; the answers by jid.
 
     Example: jr web1 job.term_all_jobs
     """
-    if grace < 0:
+    if grace is not None and grace < 0:
         raise Failed("cannot stop the jobs: grace is less than 0 seconds")
     return await _stop_all(agent, job, "term", signals.SIGTERM, grace)
 
@@ -91,10 +91,10 @@ async def kill_all_jobs(*, agent: Agent, job: Job) -> dict[str, Any]:
 
     Example: jr web1 job.kill_all_jobs
     """
-    return await _stop_all(agent, job, "kill", signals.SIGKILL, GRACE)
+    return await _stop_all(agent, job, "kill", signals.SIGKILL, None)
 
 
-async def _stop_all(agent: Agent, job: Job, how: How, signal: int, grace: float) -> dict[str, Any]:
+async def _stop_all(agent: Agent, job: Job, how: How, signal: int, grace: float | None) -> dict[str, Any]:
     """Each answer by itself: one that cannot be stopped hides no other, and makes the whole fail."""
     answers: dict[str, Any] = {}
     failed = []
@@ -130,14 +130,10 @@ def _jid(doing: str, text: str) -> Jid:
 
 
 def _signal(text: str) -> int:
-    """The number of a signal: 15, TERM, SIGTERM and term are the same one."""
-    name = text.strip().upper()
-    if name.isascii() and name.isdigit() and 1 <= int(name[:9]) <= 64:
-        return int(name)
     try:
-        return signals.Signals["SIG" + name.removeprefix("SIG")]
-    except KeyError:
-        raise Failed(f"cannot signal a job: {text[:40]!r} is no signal; write a name such as HUP or a number") from None
+        return signal_number(text)
+    except ValueError as error:
+        raise Failed(f"cannot signal a job: {error}") from error
 
 
 def _told(jid: str, answer: StopAnswer, what: str) -> dict[str, Any]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from common import clock
+from common.control_server import Caller, Reply
 from common.errors import NotFoundError
 from master.cli.jr_run import command
 from runners import registry
@@ -34,6 +37,10 @@ def pair(minion: str, state: str = "succeeded") -> dict[str, Any]:
 
 def end(**counts: int) -> dict[str, Any]:
     return {"done": None if "running" in counts else 9.0, "counts": counts}
+
+
+def stop(outcomes: dict[str, str], grace: float = 0.0) -> dict[str, Any]:
+    return {"stop": "s", "jid": JID, "grace": grace, "minions": outcomes}
 
 
 WELL = [HEAD, pair("m2"), pair("m1"), end(succeeded=2)]
@@ -134,13 +141,27 @@ def test_a_killed_job_says_by_whom(jr_run: JrRun, socket: Path) -> None:  # S06
 def test_active(jr_run: JrRun, socket: Path) -> None:  # S08
     running = {"m1": {"pid": 7, "age": 3.5}}
     jobs = {JID: {**ROW, "running": running, "queued": [], "waiting": ["m3"], "returned": ["m2"]}}
-    script = Script(active=[{"jobs": jobs}])
+    script = Script(active=[{"jobs": jobs, "next": None}])
     with serving(socket, script):
         assert jr_run.json("jobs.active") == jobs
-        assert script.last() == {"verb": "active", "minion": None}
+        assert script.last() == {"verb": "active", "minion": None, "limit": 500, "cursor": None}
         assert jr_run.json("jobs.active", "minion=m1") == jobs
         assert script.last()["minion"] == "m1"
         assert JID in jr_run("jobs.active").out
+
+
+def test_active_asks_until_it_has_all(jr_run: JrRun, socket: Path) -> None:
+    jobs = {f"2026010203040512345{number}": ROW for number in range(5)}
+    cursors: list[str | None] = []
+
+    async def paged(request: dict[str, Any], caller: Caller, reply: Reply) -> dict[str, Any]:
+        cursors.append(request["cursor"])
+        left = [name for name in jobs if request["cursor"] is None or name > request["cursor"]]
+        return {"jobs": {name: jobs[name] for name in left[:2]}, "next": left[1] if len(left) > 2 else None}
+
+    with serving(socket, paged):
+        assert jr_run.json("jobs.active") == jobs
+    assert cursors == [None, "20260102030405123451", "20260102030405123453"]
 
 
 def test_list_jobs(jr_run: JrRun, socket: Path) -> None:  # S10
@@ -234,7 +255,7 @@ def test_the_wait_is_over(jr_run: JrRun, socket: Path, words: list[str]) -> None
     (["jobs.term", JID, "grace=1m"], {"how": "term", "signal": None, "grace": 60.0, "minions": None}),
 ])
 def test_what_a_stop_asks_for(jr_run: JrRun, socket: Path, words: list[str], request_fields: dict[str, Any]) -> None:
-    script = Script(stop=[{"stop": "s", "jid": JID, "minions": {"m1": "sent", "m2": "terminal:succeeded"}}],
+    script = Script(stop=[stop({"m1": "sent", "m2": "terminal:succeeded"})],
                     watch=[HEAD, pair("m2"), pair("m1", "killed"), "wait", {}])
     with serving(socket, script):
         ended = jr_run(*words, "-o", "json")
@@ -250,14 +271,14 @@ def test_what_a_stop_asks_for(jr_run: JrRun, socket: Path, words: list[str], req
     (["lost", "killed"], 6),
 ])
 def test_exit_code_of_a_stop(jr_run: JrRun, socket: Path, states: list[str], code: int) -> None:
-    script = Script(stop=[{"stop": "s", "jid": JID, "minions": {"m1": "sent", "m2": "kept"}}],
+    script = Script(stop=[stop({"m1": "sent", "m2": "kept"})],
                     watch=[HEAD, pair("m1", states[0]), pair("m2", states[1]), end(killed=2)])
     with serving(socket, script):
         assert jr_run("jobs.kill", JID).code == code
 
 
 def test_a_stop_that_takes_too_long(jr_run: JrRun, socket: Path) -> None:
-    script = Script(stop=[{"stop": "s", "jid": JID, "minions": {"m1": "kept", "m2": "sent"}}],
+    script = Script(stop=[stop({"m1": "kept", "m2": "sent"})],
                     watch=[HEAD, pair("m2", "killed"), "wait", {}],
                     look=[HEAD, pair("m1", "running"), pair("m2", "killed"), end(running=1, killed=1)])
     with serving(socket, script):
@@ -269,7 +290,7 @@ def test_a_stop_that_takes_too_long(jr_run: JrRun, socket: Path) -> None:
 
 
 def test_stopping_what_is_over(jr_run: JrRun, socket: Path) -> None:  # S03
-    script = Script(stop=[{"stop": "s", "jid": JID, "minions": {"m1": "terminal:succeeded", "m2": "terminal:lost"}}],
+    script = Script(stop=[stop({"m1": "terminal:succeeded", "m2": "terminal:lost"})],
                     watch=WELL)
     with serving(socket, script):
         ended = jr_run("jobs.kill", JID, "-o", "json")
@@ -280,7 +301,7 @@ def test_stopping_what_is_over(jr_run: JrRun, socket: Path) -> None:  # S03
 
 @pytest.mark.parametrize(("name", "number"), [("HUP", 1), ("sigusr1", 10), ("15", 15), ("40", 40), (" term ", 15)])
 def test_signals(jr_run: JrRun, socket: Path, name: str, number: int) -> None:
-    script = Script(stop=[{"stop": "s", "jid": JID, "minions": {"m1": "signalled"}}])
+    script = Script(stop=[stop({"m1": "signalled"})])
     with serving(socket, script):
         document = jr_run.json("jobs.signal", JID, name)
     assert (script.last()["how"], script.last()["signal"]) == ("signal", number)
@@ -290,7 +311,7 @@ def test_signals(jr_run: JrRun, socket: Path, name: str, number: int) -> None:
 @pytest.mark.parametrize("name", ["", "NOPE", "0", "65", "-9", "SIGSIGHUP", "²"])
 def test_unknown_signals(jr_run: JrRun, name: str) -> None:
     ended = jr_run("jobs.signal", JID, "--", name)
-    assert (ended.code, "it is unknown" in ended.err) == (2, True)
+    assert (ended.code, "cannot signal a job: " in ended.err, "is no signal" in ended.err) == (2, True, True)
 
 
 @pytest.mark.parametrize(("outcomes", "code", "note"), [
@@ -298,7 +319,7 @@ def test_unknown_signals(jr_run: JrRun, name: str) -> None:
     ({"m1": "ended", "m2": "sent"}, 0, False),
 ])
 def test_what_became_of_a_signal(jr_run: JrRun, socket: Path, outcomes: dict[str, str], code: int, note: bool) -> None:
-    with serving(socket, Script(stop=[{"stop": "s", "jid": JID, "minions": outcomes}])):
+    with serving(socket, Script(stop=[stop(outcomes)])):
         ended = jr_run("jobs.signal", JID, "HUP")
     assert (ended.code, "was over already" in ended.err) == (code, note)
 
@@ -371,11 +392,39 @@ def test_no_master(jr_run: JrRun) -> None:
 
 
 def test_runners_are_called_with_values_as_well(socket: Path) -> None:
-    script = Script(stop=[{"stop": "s", "jid": JID, "minions": {"m1": "sent"}}],
+    script = Script(stop=[stop({"m1": "sent"})],
                     watch=[HEAD, pair("m1", "killed"), end(killed=1)])
     with serving(socket, script):
         report = registry.call("jobs.term", ControlMaster(socket), [JID], {"minions": ["m1"], "grace": 2.5})
     assert (script.requests[0]["minions"], script.requests[0]["grace"], report.exit) == (["m1"], 2.5, 0)
+
+
+class Bounds(ControlMaster):
+    """Keeps how long each stream was to be followed."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.waits: list[float] = []
+
+    def watch(self, jid: str, *, follow: bool, until: float | None = None) -> Iterator[dict[str, Any]]:
+        self.waits.append((until or 0.0) - clock.boottime())
+        return super().watch(jid, follow=follow, until=until)
+
+
+@pytest.mark.parametrize(("runner", "words", "grace", "seconds"), [
+    ("jobs.term", {}, 90.0, 105), ("jobs.term", {"grace": 5.0}, 5.0, 20), ("jobs.term", {"wait": 3.0}, 90.0, 3),
+    ("jobs.kill", {}, 0.0, 15),
+])
+def test_a_stop_is_waited_for_as_long_as_the_grace_that_the_master_tells(
+    socket: Path, runner: str, words: dict[str, float], grace: float, seconds: int
+) -> None:
+    script = Script(stop=[stop({"m1": "sent"}, grace)],
+                    watch=[HEAD, pair("m1", "killed"), end(killed=1)])
+    with serving(socket, script):
+        master = Bounds(socket)
+        registry.call(runner, master, [JID], words)
+    (wait,) = master.waits
+    assert seconds - 2 < wait <= seconds
 
 
 def test_names_that_are_no_runner_are_never_looked_up() -> None:

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from common import clock
-from common.control import AGENT, Connection
+from common.control import AGENT, AbsentError, Connection
 from common.control_frames import ANSWER_LIMIT, REQUEST_LIMIT, pack, unpack
-from common.control_server import Body, Caller, Limits, Reply
+from common.control_server import Body, Caller, Limits, Reply, _Client, owner_only
 from common.control_socket import listen, remove
 from common.errors import DeniedError, JrError, NotFoundError, UnreachableError, UsageError
 from common.sockets import address
@@ -73,6 +73,41 @@ def test_the_server_knows_who_calls(path: Path) -> None:
         end = connection.ask("status")
     assert (end["uid"], end["pid"]) == (os.geteuid(), os.getpid())
     assert end["name"] == pwd.getpwuid(os.geteuid()).pw_name
+
+
+def test_every_request_is_authorised_before_it_is_handled(path: Path) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def no_keys(caller: Caller, verb: str) -> None:
+        asked.append((verb, caller.uid))
+        if verb == "keys":
+            raise DeniedError("cannot do keys: no")
+
+    script = Script(status=[{"fine": True}], keys=[{}])
+    with serving(path, script, authorise=no_keys), Connection(path) as connection:
+        for _ in range(2):
+            with pytest.raises(DeniedError, match=r"^cannot do keys: no$") as caught:
+                connection.ask("keys")
+            assert caught.value.exit == 4
+            assert connection.ask("status")["fine"]
+    assert asked == [("keys", os.geteuid()), ("status", os.geteuid())] * 2
+    assert [request["verb"] for request in script.requests] == ["status", "status"]
+
+
+def test_nobody_but_root_and_the_owner_may_ask_unless_told_otherwise(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    owner_only(Caller(0, "root", 1), "status")
+    owner_only(Caller(os.geteuid(), "me", 1), "status")
+    with pytest.raises(DeniedError, match=r"^cannot do status: ann may not, "):
+        owner_only(Caller(os.geteuid() + 7, "ann", 1), "status")
+    script = Script(status=[{}])
+    monkeypatch.setattr(_Client, "credentials", lambda client: (4_000_000_000, 1))
+    with serving(path, script), Connection(path) as stranger:
+        with pytest.raises(DeniedError, match=r"^cannot do status: uid 4000000000 may not, "):
+            stranger.ask("status")
+    assert script.requests == []
+    assert "uid 4000000000 may not" in caplog.text
 
 
 def test_items_come_before_the_end_and_the_connection_serves_again(path: Path) -> None:
@@ -236,7 +271,7 @@ def test_only_its_own_socket_is_removed(path: Path) -> None:
 
 
 def test_nothing_there(path: Path) -> None:
-    with pytest.raises(UnreachableError) as caught:
+    with pytest.raises(AbsentError) as caught:
         Connection(path)
     assert str(caught.value) == (
         f"cannot reach the master at {path}: no such socket; "
@@ -246,14 +281,14 @@ def test_nothing_there(path: Path) -> None:
 
 def test_a_folder_on_the_way_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
-    with pytest.raises(UnreachableError, match="no such socket"):
+    with pytest.raises(AbsentError, match="no such socket"):
         Connection(tmp_path / "run" / "jr" / "master.sock")
 
 
 def test_a_dead_socket(path: Path) -> None:
     listener, _ = listen(path)
     listener.close()
-    with pytest.raises(UnreachableError, match="nothing listens there; start it with jr-minion") as caught:
+    with pytest.raises(AbsentError, match="nothing listens there; start it with jr-minion") as caught:
         Connection(path, AGENT)
     assert "the minion's agent" in str(caught.value)
 
@@ -284,16 +319,19 @@ def test_the_server_ends_in_the_middle(path: Path) -> None:
         connection = Connection(path)
         stream = connection.stream("watch", None, follow=True)
         next(stream)
-    with pytest.raises(UnreachableError, match="it closed the connection"):
+    with pytest.raises(UnreachableError, match="it closed the connection") as caught:
         next(stream)
+    # It may have begun what it was asked for, wherever its socket is now.
+    assert (path.exists(), isinstance(caught.value, AbsentError)) == (False, False)
     connection.close()
 
 
 def test_the_server_ended_before_the_request(path: Path) -> None:
     with serving(path, echo):
         connection = Connection(path)
-    with pytest.raises(UnreachableError, match="cannot reach the master"):
+    with pytest.raises(UnreachableError, match="cannot reach the master") as caught:
         connection.ask("status")
+    assert not isinstance(caught.value, AbsentError)
     connection.close()
 
 

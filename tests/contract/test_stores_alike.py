@@ -62,7 +62,7 @@ def do(store: Store, verb: str, what: Any) -> str:
         if verb == "apply":
             store.apply(what, NOON)
         elif verb == "age":
-            store.age(what)
+            store.age(what, NOON)
         else:
             values, pairs, batch = what
             while store.expire(values, pairs, batch):

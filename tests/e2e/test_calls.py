@@ -43,6 +43,8 @@ def test_what_was_called_stands_in_the_masters_list(fleet: Fleet) -> None:
 
 def test_exit_codes(fleet: Fleet) -> None:
     fleet.call("m1", "no.such").fails(3, "no.such")
+    fleet.call("m1", "test." + "x" * 200).fails(2, "function", "200")
+    fleet.call("m1", "test.echo", "x" * 70_000, "x" * 70_000).fails(2, "bytes of arguments: the limit is 131072")
     assert fleet.call("m1", "--timeout", "0.3", "test.sleep", "100").code == 1
     assert fleet.command("jr-call", "--nonsense", root=fleet.minion("m1")).code == 2
 

@@ -22,6 +22,8 @@ def fleet() -> Iterator[Fleet]:
             "slow": {"function": "test.sleep", "kwargs": {"seconds": 100}, "every": "1s"},
             "nightly": {"function": "test.ping", "cron": "0 3 * * *", "timezone": "Europe/Berlin"},
             "off": {"function": "test.ping", "every": "1s", "enabled": False},
+            "wrong": {"function": "test.sleep", "kwargs": {"seconds": "s3cret"}, "every": "1s"},
+            "unknown": {"function": "no.such", "args": ["s3cret"], "every": "1s"},
         })
         fleet.restart("m1")
         yield fleet
@@ -78,7 +80,7 @@ def test_a_run_that_goes_on_holds_up_the_next(fleet: Fleet) -> None:
 def test_the_agent_lists_its_entries(fleet: Fleet) -> None:
     entries = {entry["name"]: entry for entry in fleet.job("m1", "schedule.list").pair()["return"]}
 
-    assert set(entries) == {"tick", "slow", "nightly", "off"}
+    assert set(entries) == {"tick", "slow", "nightly", "off", "wrong", "unknown"}
     assert entries["tick"]["function"] == "cmd.run"
     assert entries["off"]["enabled"] is False
     assert runs(fleet, "off") == []
@@ -127,3 +129,14 @@ def test_an_entry_that_makes_no_sense_is_named(fleet: Fleet, entry: dict[str, An
         ended.fails(2, *words)
     finally:
         fleet.settings("m1").write_text(text)
+
+
+def test_what_cannot_run_is_logged_without_its_arguments(fleet: Fleet) -> None:
+    def told() -> bool:
+        return "cannot run wrong" in fleet.log("m1") and "cannot run unknown" in fleet.log("m1")
+
+    until(told, what="both are logged")
+    log = fleet.log("m1")
+    assert "cannot run wrong: cannot call test.sleep: seconds is missing, unknown or wrong" in log
+    assert "cannot run unknown: cannot call no.such: this host has no such function" in log
+    assert "s3cret" not in log

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from common import clock
+from common.control import Connection
 from tests.lib.fleet import USER, Fleet, started
 from tests.lib.wait import until
 
@@ -179,3 +181,29 @@ def test_what_a_job_leaves_behind_is_named_and_lives(fleet: Fleet) -> None:
     finally:
         for pid in fleet.of_job(ended.json["jid"]):
             os.kill(pid, signal.SIGKILL)
+
+
+def test_the_grace_of_the_settings_holds_where_none_is_given(fleet: Fleet) -> None:
+    # Without it this would take the 10 s that are the default.
+    fleet.configure("m1", grace="0.3s")
+    fleet.restart("m1")
+    for function in ("job.term_job", "job.term_all_jobs"):
+        jid, _ = trapping(fleet, function)
+        begun = clock.boottime()
+        assert fleet.jr("m1", function, *([jid] if function == "job.term_job" else [])).code == 0
+        pair = fleet.ended(jid)
+        assert (pair["state"], pair["evidence"]["signal"]) == ("killed", signal.SIGKILL)
+        assert clock.boottime() - begun < 8
+
+
+def test_the_master_tells_the_grace_that_a_stop_has(fleet: Fleet) -> None:
+    fleet.configure("master", grace="0.7s")
+    fleet.restart("master")
+    jid = fleet.start("m1", "cmd.exec", "sleep", "100")
+    fleet.running(jid)
+    with Connection(fleet.root / "run/jr/master.sock") as master:
+        graces = [master.ask("stop", jid=jid, **fields)["grace"] for fields in (
+            {"how": "signal", "signal": 18}, {"how": "term", "grace": 5.0}, {"how": "term"}, {"how": "kill"})]
+        fleet.ended(jid)
+        graces.append(master.ask("stop", jid=jid, how="term")["grace"])  # it is over
+    assert graces == [0.0, 5.0, 0.7, 0.0, 0.7]

@@ -9,16 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from common.control_server import Body, Caller, ControlServer, Handler, Limits, Reply
+from common.control_server import Authorise, Body, Caller, ControlServer, Handler, Limits, Reply, owner_only
 
 
 @contextlib.contextmanager
-def serving(path: Path, handler: Handler, limits: Limits | None = None) -> Iterator[ControlServer]:
+def serving(path: Path, handler: Handler, limits: Limits | None = None,
+            authorise: Authorise = owner_only) -> Iterator[ControlServer]:
     """A server at `path`, closed at the end of the `with`. What `open` raises is raised here."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    server = ControlServer(path, handler, limits or Limits())
+    server = ControlServer(path, handler, limits or Limits(), authorise)
     try:
         asyncio.run_coroutine_threadsafe(server.open(), loop).result(10)
         try:

@@ -58,9 +58,6 @@ class Events:
     def stop_result(self, jid: Jid, stop: str, outcome: str, signalled: int, reason: str) -> None:
         self.seen.append(("stop", jid, stop, outcome, signalled, reason))
 
-    def functions_changed(self) -> None:
-        self.seen.append(("functions_changed",))
-
     def broken(self, reason: str) -> None:
         self.seen.append(("broken", reason))
 

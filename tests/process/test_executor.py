@@ -53,7 +53,7 @@ def test_a_fresh_spawner_may_bring_other_functions(tmp_path: Path) -> None:
         spawner = host.executor._spawner
         assert spawner is not None
         spawner.kill()
-        await host.until(lambda: host.events.of("functions_changed"), "the new table")
+        await host.until(lambda: "mine.shout" in host.executor.table, "the new table")
         return list(host.executor.table)
 
     assert "mine.shout" in on_host(tmp_path / "state", story, dirs=[str(folder)])

@@ -54,7 +54,7 @@ for number in range(int(sys.argv[2]), 100_000):
     store.apply(over(job(number), names)[1:], NOON)
     print("done", number, flush=True)
     if number % 5 == 0:
-        store.age(1)
+        store.age(1, NOON)
         store.expire(3, 6, 250)
 """
 
@@ -147,7 +147,7 @@ for _ in range(3):
     except StoreError:
         pass
 assert len(store.page(Filter(), 100_000).jobs) >= stored
-store.age(100)
+store.age(100, NOON)
 while store.expire(1, 1, 200):
     pass
 assert store.page(Filter(), 10).jobs == []

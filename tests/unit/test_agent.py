@@ -271,13 +271,11 @@ def test_the_agent_wakes_for_its_host_too() -> None:
 
 def test_master_time_is_an_upper_bound() -> None:  # DESIGN 5, rule 6
     line = Line()
-    assert not line.agent.offset_known
     assert line.agent.master_now(line.jobs.now) == line.jobs.now.wall
     line.after(0)
     line.opened()
     line.jobs.time += 4  # the answer takes its time: it may have been written at once
     line.hear(Welcome(master="us", time=NOON + 5000, return_limit=1))
-    assert line.agent.offset_known
     assert line.agent.master_now(line.jobs.now) == NOON + 5004
     assert line.after(QUIET - 4) == ["line: ping 1"]
     line.jobs.time += 1

@@ -9,7 +9,7 @@ import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Raw
+from msgspec import Raw, structs
 
 from common import codec, messages
 from common.codec import FRAME_LIMIT, CodecError, encode, pack, unpack
@@ -33,7 +33,7 @@ from common.messages import (
     Stopped,
     Welcome,
 )
-from common.states import State
+from common.states import OPEN, State
 from tests.lib.cores import FIELDS, returned
 from tests.lib.stored import jid
 
@@ -152,3 +152,24 @@ def test_a_value_above_its_limit() -> None:
 def test_only_ids_are_packed_beside_plain_types() -> None:
     with pytest.raises(TypeError, match="cannot pack object"):
         codec._encoder.encode(object())
+
+
+# what a minion may say, and how much of it
+
+
+@pytest.mark.parametrize("state", sorted({*OPEN, State.REFUSED, State.UNDELIVERED}))
+def test_a_return_must_say_an_end_that_a_minion_can_see(state: State) -> None:  # P5, P8
+    with pytest.raises(ValueError, match=f"^a return cannot say {state}$"):
+        returned(jid(1), state)
+    frame = encode(returned(jid(1), State.LOST)).replace(b"\xa4lost", bytes([0xa0 + len(state)]) + state.encode())
+    with pytest.raises(CodecError, match=f"cannot decode a message: a return cannot say {state}"):
+        codec.from_minion.decode(frame)
+
+
+@pytest.mark.parametrize("metadata", [{str(n): "" for n in range(201)}, {"n" * 201: ""}, {"n": "x" * 4001}])
+def test_metadata_is_bounded(metadata: dict[str, str]) -> None:  # P8
+    fields = structs.replace(FIELDS, metadata=metadata)
+    with pytest.raises(CodecError, match="metadata"):
+        codec.from_minion.decode(encode(Accepted(jid=jid(1), at=1.0, job=fields)))
+    fields = structs.replace(FIELDS, metadata={"n" * 200: "x" * 4000, **{str(n): "" for n in range(199)}})
+    assert codec.from_minion.decode(encode(Accepted(jid=jid(1), at=1.0, job=fields))).job == fields

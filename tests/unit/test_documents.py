@@ -108,7 +108,21 @@ def test_who_runs_a_job_now() -> None:  # S08
     assert list(told) == [*JOB[:-1], "running", "queued", "waiting", "returned"]
     assert told["running"] == {"m1": {"pid": 11, "age": 10.0}, "m6": {"pid": None, "age": None}}
     assert (told["queued"], told["waiting"], told["returned"]) == (["m2"], ["m3", "m4", "m7"], ["m5"])
-    assert documents.active(opened_job, NOON)["running"]["m1"]["age"] == 0.0  # a minion's clock may be ahead
+
+
+def test_how_long_a_job_runs_is_counted_by_the_masters_clock() -> None:  # S08
+    def age(started: float, now: float, heard: float | None) -> Any:
+        row = Pair(jid=jid(1), minion=MinionId("m1"), state=State.RUNNING, pid=11, started=started)
+        running = OpenJob(job=job(1), pairs={row.minion: row}, open={row.minion},
+                          running={} if heard is None else {row.minion: heard})
+        return documents.active(running, now)["running"]["m1"]["age"]
+
+    assert age(started=NOON - 9999, now=NOON + 12, heard=NOON + 2) == 10.0
+    assert age(started=NOON + 9999, now=NOON + 12, heard=NOON + 2) == 10.0
+    # Nobody remembers when the word came: the minion's clock must do, within what is possible at all.
+    assert age(started=NOON + 2, now=NOON + 12, heard=None) == 10.0
+    assert age(started=NOON + 9999, now=NOON + 12, heard=None) == 0.0
+    assert age(started=NOON - 9999, now=NOON + 12, heard=None) == 11.0  # it was published at NOON + 1
 
 
 def test_arguments_that_a_minion_says_itself_may_be_anything_and_hide_no_other_job() -> None:  # P8

@@ -15,6 +15,7 @@ from common.states import State
 from master import events
 from master.core.effects import Event, JobDone, JobNew, MinionUp, PairMoved, StopAnswered
 from master.events import Watch, Watchers
+from master.records import Outcome
 from tests.lib.stored import jid, job, pair
 
 M1 = MinionId("m1")
@@ -93,6 +94,27 @@ def test_a_slow_watcher_loses_its_watch_and_slows_nobody(monkeypatch: pytest.Mon
                 watchers.tell(MOVED)
             watchers.end()
             assert await taken(watch, 3) == [MOVED] * 3  # what it got is whole up to there
+            with pytest.raises(UnreachableError, match="too slow"):
+                await watch.next()
+
+    played(scene)
+
+
+def test_what_waits_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:  # P8
+    monkeypatch.setattr(events, "BYTES", 10_000)
+    outcome = Outcome(value=b"v" * 1000, stdout=b"o" * 1000, stderr=b"e" * 1000)
+    large = PairMoved(pair(jid(1), "m1", State.SUCCEEDED, outcome))
+
+    async def scene(watchers: Watchers) -> None:
+        with watchers.watch(jid(1)) as watch:
+            for _ in range(10):  # what is taken in time takes no room
+                watchers.tell(large)
+                watchers.tell(large)
+                assert await taken(watch, 2) == [large] * 2
+            for _ in range(4):
+                watchers.tell(large)
+            watchers.tell(MOVED)  # small, but behind one that was lost: what a watcher sees has no holes
+            assert await taken(watch, 3) == [large] * 3
             with pytest.raises(UnreachableError, match="too slow"):
                 await watch.next()
 

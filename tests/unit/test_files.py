@@ -107,11 +107,12 @@ def test_odd_files_neither_block_nor_mislead(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("/etc/passwd")
-    for name in ("pipe", "folder"):
-        with pytest.raises((ValueError, OSError)):
-            files.read_regular(tmp_path / name, 100)
-    with pytest.raises(OSError):
-        files.read_regular(tmp_path / "link", 100_000)
+    os.mknod(tmp_path / "socket", stat.S_IFSOCK | 0o600)
+    before = os.listdir("/proc/self/fd")
+    for name in ("pipe", "folder", "link", "socket"):
+        with pytest.raises(ValueError, match="is not a regular file"):
+            files.read_regular(tmp_path / name, 100_000)
+    assert os.listdir("/proc/self/fd") == before
     with pytest.raises(ValueError, match="is not a regular file"):
         files.read_regular(Path("/dev/null"), 100)
 

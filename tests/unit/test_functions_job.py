@@ -36,13 +36,13 @@ class ListAgent:
 
     def __init__(self, *records: JobRecord) -> None:
         self.records = list(records)
-        self.asked: list[tuple[Jid, How, int, float, str]] = []
+        self.asked: list[tuple[Jid, How, int, float | None, str]] = []
         self.failing = ""
 
     async def jobs(self) -> list[JobRecord]:
         return self.records
 
-    async def stop(self, jid: Jid, how: How, signal: int, grace: float, by: str) -> StopAnswer:
+    async def stop(self, jid: Jid, how: How, signal: int, grace: float | None, by: str) -> StopAnswer:
         self.asked.append((jid, how, signal, grace, by))
         found = next((record for record in self.records if record.jid == jid), None)
         if self.failing:
@@ -128,8 +128,9 @@ class TestStopping:  # S03
         run("job.term_job", agent, str(ONE))
         run("job.kill_job", agent, str(ONE))
         run("job.signal_job", agent, str(ONE), "HUP")
-        assert agent.asked == [(ONE, "term", 15, 3.0, "bob"), (ONE, "term", 15, 10.0, "bob"),
-                               (ONE, "kill", 9, 10.0, "bob"), (ONE, "signal", 1, 10.0, "bob")]
+        # Without a grace it is the agent who knows it, from its settings.
+        assert agent.asked == [(ONE, "term", 15, 3.0, "bob"), (ONE, "term", 15, None, "bob"),
+                               (ONE, "kill", 9, None, "bob"), (ONE, "signal", 1, None, "bob")]
 
     @pytest.mark.parametrize(("name", "args"), [("signal_job", ["USR1"]), ("term_job", []), ("kill_job", [])])
     def test_four_distinct_answers(self, agent: ListAgent, name: str, args: list[str]) -> None:
@@ -176,7 +177,10 @@ class TestStoppingAll:  # S04
     def test_all_but_the_asking_one(self, agent: ListAgent, name: str, how: str, signal: int) -> None:
         answers = run(f"job.{name}", agent)
         assert {jid: answer["outcome"] for jid, answer in answers.items()} == {ONE: "stopping", TWO: "cancelled"}
-        assert agent.asked == [(ONE, how, signal, 10.0, "bob"), (TWO, how, signal, 10.0, "bob")]
+        assert agent.asked == [(ONE, how, signal, None, "bob"), (TWO, how, signal, None, "bob")]
+        if how == "term":
+            run(f"job.{name}", agent, 3.0)
+            assert agent.asked[2:] == [(ONE, how, signal, 3.0, "bob"), (TWO, how, signal, 3.0, "bob")]
 
     def test_one_that_ended_meanwhile_is_no_failure(self) -> None:
         agent = ListAgent(record(ONE))

@@ -345,6 +345,19 @@ def test_after_a_reboot_a_job_waits_for_the_masters_time() -> None:
     assert host.welcomed() == ["say held 1=accepted 2=lost", "say return 2"]  # once
 
 
+def test_after_a_reboot_a_job_that_began_here_goes_by_this_hosts_clock() -> None:
+    host = Driven(boot="second")
+    host.time = 20.0
+    on_time = record(jid(1, "m1"), boot="first", deadline=100.0)
+    late = record(jid(2, "m1"), boot="first", deadline=10.0)
+    assert host.load(idle=[on_time, late]) == ["record 1@ accepted", "start 1@", "record 2@ accepted", "spool 2@ lost"]
+    renewed = host.host.record(on_time.jid)
+    assert renewed is not None
+    assert (renewed.deadline_boot_id, renewed.deadline) == ("second", 100.0)
+    ahead = host.master_now + 3600  # the master's clock is another: it set neither deadline
+    assert "start 1@" not in told(host.host.welcomed(host.now, ahead))
+
+
 def test_a_refusal_is_cut_to_what_a_message_may_hold() -> None:
     class Long:
         def plan(self, fields: object) -> None:

@@ -45,6 +45,12 @@ def test_a_json_line_has_the_same() -> None:
     }
 
 
+def test_a_line_says_who_asked() -> None:
+    asked = record("job cmd.run", action="job.new", jid="2026", user="ann\n")
+    assert TextFormatter().format(asked).endswith(r" job.new: job cmd.run jid=2026 user=ann\n")
+    assert json.loads(JsonFormatter().format(asked))["user"] == "ann\n"
+
+
 def test_a_line_without_an_action_says_other() -> None:
     assert " other: hello" in TextFormatter().format(record("hello"))
     assert json.loads(JsonFormatter().format(record("hello")))["action"] == "other"

@@ -10,10 +10,10 @@ from msgspec import Raw, structs
 from common.errors import NotFoundError
 from common.ids import MASTER, MinionId
 from common.link import Connection, Key
-from common.messages import Held, HeldJob, Hello, Ping, Started
+from common.messages import FACTS_LIMIT, Held, HeldJob, Hello, Ping, Started
 from common.states import State
 from master.core.core import HELD_MOST, LATELY, LOCAL, Wish
-from master.core.presence import SILENCE
+from master.core.presence import COMPARING, SILENCE
 from master.records import Pair
 from tests.lib.cores import FIELDS, Ruled, minion, returned
 from tests.lib.stored import NOON, jid, job, pair
@@ -215,6 +215,48 @@ def test_silence_is_found_lazily() -> None:  # S22
     assert master.after(39) == []
     assert master.after(1) == ["cut 1: silent for too long", "event down m1: silent", "save key k-m1 of m1 accepted"]
     assert master.core.fleet.up() == []
+
+
+def test_a_minion_that_never_says_what_it_holds_is_cut() -> None:  # P9
+    master = Ruled("m1")
+    master.after(60)
+    master.hello(1, "m1")
+    master.publish("m1")
+    master.say(1, "m1", Held(jobs=[], last=False))
+    master.time += COMPARING - 20
+    master.say(1, "m1", Ping(n=1))
+    assert not [line for line in master.after(19) if "cut" in line]
+    assert master.core.next() == NOON + 60 + COMPARING
+    lines = master.after(1)
+    assert lines[:2] == ["cut 1: it did not say what it holds", "event down m1: cut"]
+    assert "event 60 m1=undelivered" in lines
+    assert master.meet(2, "m1") == []
+
+
+def test_who_said_what_it_holds_has_time_to_be_silent(two: Ruled) -> None:
+    two.time += COMPARING
+    two.say(1, "m1", Ping(n=1))
+    two.say(2, "m2", Ping(n=1))
+    assert two.after(0) == []
+
+
+def test_each_greeting_has_its_own_time() -> None:
+    master = Ruled("m1")
+    master.after(60)
+    master.hello(1, "m1")
+    master.time += COMPARING - 1
+    assert master.hello(2, "m1")[1] == "cut 1: replaced by a newer connection"
+    assert master.after(COMPARING - 20) == []
+
+
+@pytest.mark.parametrize(("length", "taken"), [(FACTS_LIMIT, True), (FACTS_LIMIT + 1, False)])
+def test_facts_are_bounded(length: int, taken: bool) -> None:  # P8
+    master = Ruled("m1")
+    facts = b"\x81\xa1a\xc5" + (length - 6).to_bytes(2, "big") + bytes(length - 6)
+    effects = master.say(1, "m1", structs.replace(hello(1, 1), facts=Raw(facts)))
+    assert len(facts) == length
+    assert (effects == [f"cut 1: its facts have more than {FACTS_LIMIT} bytes"]) is not taken
+    assert (master.core.fleet.up() == ["m1"]) is taken
 
 
 def test_what_a_minion_accepted_is_lost_after_a_day_of_absence(two: Ruled) -> None:

@@ -1,4 +1,4 @@
-"""The document of a job from its frames, and the exit code of its states."""
+"""The document of a job from its frames."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from common.errors import Exit
 from common.states import State
-from runners.document import Document, exit_code, is_open, read
+from runners.document import Document, is_open, read
 
 HEAD: dict[str, Any] = {
     "kind": "item", "event": "job", "jid": "20260102030405123456", "function": "test.ping", "args": [1],
@@ -62,19 +62,7 @@ def test_a_later_word_of_a_pair_replaces_the_former() -> None:
     assert read([HEAD, pair("m1", "lost"), pair("m1")]).counts == {"succeeded": 1}
 
 
-@pytest.mark.parametrize(("states", "code"), [
-    ([], 0), (["succeeded"], 0),
-    (["succeeded", "failed"], 1), (["killed"], 1), (["timed_out"], 1),
-    (["undelivered"], 6), (["succeeded", "lost"], 6), (["refused"], 6),
-    # What failed outweighs what is incomplete; what is open outweighs both.
-    (["failed", "lost"], 1), (["undelivered", "killed", "succeeded"], 1),
-    (["running", "failed"], 124), (["planned"], 124), (["queued", "lost"], 124),
-])
-def test_exit_codes(states: list[str], code: int) -> None:
-    assert exit_code(states) == code
-
-
 @pytest.mark.parametrize("state", State)
-def test_every_state_has_an_exit_code(state: State) -> None:
+def test_which_states_are_open(state: State) -> None:
     open_states = {"planned", "sent", "accepted", "queued", "running"}
-    assert (exit_code([state.value]) == Exit.WAITED) == is_open({"state": state.value}) == (state in open_states)
+    assert is_open({"state": state.value}) == (state in open_states)

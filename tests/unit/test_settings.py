@@ -204,7 +204,7 @@ def test_a_host_name_that_gives_no_id(tmp_path: Path, name: str) -> None:
     ("facts: 5", "facts is 5, and must be a mapping of names to plain data"),
     ("facts: {1: 2}", "facts is {1: 2}, and must be a mapping of names to plain data"),
     ("facts: {a: 2026-01-02}", "facts must be plain data (cannot pack the value['a'], a date"),
-    (f"facts: {{a: {'x' * FACTS_LIMIT}}}", "facts must be at most 65536 bytes of plain data"),
+    (f"facts: {{a: {'x' * FACTS_LIMIT}}}", "facts must be at most 49152 bytes of plain data"),
     ("schedule: [1]", "FILE line 1: schedule: it must be a mapping of names to entries"),
     ("schedule: {a: {function: test.ping, evry: 5s}}", """schedule 'a': it has no key 'evry'; did you mean "every"?"""),
     ("schedule: {a: {function: test.ping, every: x}}", "schedule 'a': every is 'x': a length of time"),

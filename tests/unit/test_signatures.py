@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from common.proc.describe import describe
-from common.signatures import nearest, shown, usage
+from common.signatures import shown, usage
 
 
 def nothing() -> None: ...
@@ -28,12 +28,6 @@ def test_usage(function: Callable[..., Any], text: str) -> None:
 
 def test_a_long_default_is_cut() -> None:
     assert len(usage("m.f", describe(long_default))) < 120
-
-
-def test_nearest() -> None:
-    assert nearest("cmd.rn", ["cmd.run", "test.ping"]) == "cmd.run"
-    assert nearest("zzz", ["cmd.run"]) is None
-    assert nearest("c" * 100_000, ["cmd.run"]) is None
 
 
 def test_shown() -> None:

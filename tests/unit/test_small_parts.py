@@ -11,14 +11,17 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from common import clock
-from common.aio import cancelled
+from common.aio import cancelled, guarded
 from common.clock import MasterClock, local_zone
 from common.ids import MinionId
 from common.link import Connection
-from master.core.presence import SILENCE, Fleet
+from common.messages import HeldJob
+from common.states import State
+from master.core.presence import COMPARING, SILENCE, Fleet
 from master.core.retention import Retention
+from tests.lib.stored import jid
 
-M1 = MinionId("m1")
+M1, M2 = MinionId("m1"), MinionId("m2")
 ONE, TWO = Connection(1), Connection(2)
 
 
@@ -112,6 +115,49 @@ def test_a_task_is_cancelled_whatever_its_end(ends: str) -> None:
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize(("error", "reason"), [
+    (ValueError("too odd"), "housekeeping failed: too odd"), (OSError(28, "no space"), "no space"),
+    (KeyError(), "housekeeping failed: KeyError"),
+])
+def test_a_task_that_must_not_fail_ends_the_daemon_when_it_does(
+    error: Exception, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:  # P9
+    reasons: list[str] = []
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    async def scene() -> None:
+        task = guarded(work, "housekeeping", reasons.append)
+        assert task.get_name() == "housekeeping"
+        await asyncio.wait_for(task, 10)
+
+    asyncio.run(scene())
+    assert len(reasons) == 1
+    assert reason in reasons[0]
+    assert type(error).__name__ in caplog.text
+
+
+@pytest.mark.parametrize("ends", ["before it begins", "while it waits", "after it is done"])
+def test_a_task_that_is_cancelled_or_done_has_not_failed(ends: str) -> None:
+    reasons: list[str] = []
+
+    async def work() -> None:
+        if ends == "while it waits":
+            await asyncio.Event().wait()
+
+    async def scene() -> None:
+        task = guarded(work, "housekeeping", reasons.append)
+        if ends != "before it begins":
+            await asyncio.sleep(0)
+        await cancelled(task)
+        assert task.cancelled() is (ends != "after it is done")
+
+    asyncio.run(scene())
+    assert reasons == []
+
+
 # who is there
 
 
@@ -138,13 +184,28 @@ def test_jobs_go_to_those_who_have_said_what_they_hold() -> None:
     assert fleet.synced(M1) is None
     presence = fleet.heard(M1, ONE, 1)
     assert presence is not None
-    presence.held = None
+    assert presence.held is not None
+    presence.held += [HeldJob(jid(1), State.RUNNING)]
+    assert fleet.compared(M1) == [HeldJob(jid(1), State.RUNNING)]
     assert fleet.synced(M1) == ONE
+
+
+def test_who_does_not_say_what_it_holds_is_found() -> None:
+    fleet = Fleet()
+    fleet.add(M1, ONE, 0)
+    fleet.add(M2, TWO, 1)
+    fleet.compared(M2)
+    assert fleet.uncompared(COMPARING - 1) == []
+    assert fleet.uncompared(COMPARING + 9) == [(M1, ONE)]
+    fleet.add(M1, ONE, 100)
+    fleet.remove(M1, ONE)
+    assert fleet.uncompared(1e9) == []
 
 
 def test_silence_costs_nothing_while_frames_come() -> None:
     fleet = Fleet()
     fleet.add(M1, ONE, 0)
+    fleet.compared(M1)
     for at in range(1, 41):
         fleet.heard(M1, ONE, at)
     assert fleet.next() == SILENCE  # no timer was moved by any frame

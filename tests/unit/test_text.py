@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.text import escape, escape_json, local_time, nearest, span
+from common.text import closest, escape, escape_json, local_time, nearest, span
 
 HOSTILE = "\x1b[2J\x07\r\n\t\x00\x7f\x9b\u202e\u2066\u2028\ud800"
 
@@ -75,3 +75,7 @@ def test_a_length_of_time_reads_well(seconds: float | None, shown: str) -> None:
 def test_the_nearest_name_is_offered() -> None:
     assert nearest("prot", ["port", "bind"]) == '; did you mean "port"?'
     assert nearest("xyzzy", ["port", "bind"]) == ""
+    assert closest("cmd.rn", ["cmd.run", "test.ping"]) == "cmd.run"
+    assert closest("zzz", ["cmd.run"]) is None
+    assert closest("c" * 100_000, ["cmd.run"]) is None
+    assert nearest("prot" + " " * 100_000, ["port"]) == ""

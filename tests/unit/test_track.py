@@ -8,15 +8,15 @@ import pytest
 from msgspec import structs
 
 from common.errors import NotFoundError
-from common.ids import Jid, MinionId
-from common.messages import Accepted, Refused, Started
+from common.ids import Jid, MinionId, mint
+from common.messages import Accepted, Refused, Started, Stopped
 from common.states import State
 from master.core import effects as do
 from master.core.core import RECALLS
 from master.records import MovePair, Pair
 from tests.lib.cores import FIELDS, Ruled, returned
 from tests.lib.stored import NOON, jid, job, pair
-from tests.lib.told import told
+from tests.lib.told import number, told
 
 
 def accepted(name: Jid, queued: bool = False, own: bool = False) -> Accepted:
@@ -77,12 +77,6 @@ def test_a_return_may_come_before_the_words_that_were_lost(master: Ruled, word: 
     assert master.say(1, "m1", returned(name, State.FAILED)) == ["to 1: ack 100"]  # acked again, stored once
     assert master.say(1, "m1", returned(name, State.KILLED)) == ["to 1: ack 100"]
     assert master.core.ledger.jobs[name].pairs[MinionId("m1")].state is State.FAILED
-
-
-def test_a_return_must_say_an_end(master: Ruled) -> None:
-    name, _ = master.publish("m1")
-    assert master.say(1, "m1", returned(name, State.RUNNING)) == ["to 1: ack 100"]
-    assert master.core.ledger.jobs[name].pairs[MinionId("m1")].state is State.SENT
 
 
 def test_a_refusal_closes_the_pair_with_its_reason(master: Ruled) -> None:
@@ -247,6 +241,20 @@ def test_a_return_alone_is_enough_to_file_a_job(master: Ruled) -> None:
         "save done 5@ succeeded=1", "event done 5@ succeeded=1", "to 1: ack 5@"]
 
 
+def test_many_words_about_a_job_that_nobody_knows_file_it_once(master: Ruled) -> None:  # R-A19, P8
+    name = jid(5, "m1")
+    words = [accepted(name, own=True), returned(name, State.LOST), accepted(name, own=True), returned(name),
+             returned(name)]
+    for word in words:
+        master.say(1, "m1", word)
+    lines = told(master.core.recalled(name, None, [], master.now))
+    assert lines == [
+        "save job 5@ m1=planned", "event job 5@ for m1", "save 5@ m1=accepted", "event 5@ m1=accepted",
+        "save 5@ m1=lost", "event 5@ m1=lost", "save done 5@ lost=1", "event done 5@ lost=1", "to 1: ack 5@",
+        "save 5@ m1=succeeded", "event 5@ m1=succeeded corrected", "save done 5@ succeeded=1", "to 1: ack 5@",
+        "to 1: ack 5@"]
+
+
 def test_words_about_a_job_that_nobody_knows_and_that_do_not_say_what_it_is(master: Ruled) -> None:
     for word in (started(jid(5)), accepted(jid(6)), Refused(jid=jid(7), reason="")):
         master.say(1, "m1", word)
@@ -258,13 +266,72 @@ def test_a_job_that_a_restore_has_lost_is_filed_under_all_who_return_it(master: 
     lost = jid(1)  # minted by the master, before the copy was made that it runs on now
     master.say(1, "m1", returned(lost))
     master.core.recalled(lost, None, [], master.now)
-    master.say(2, "m2", started(lost))
+    master.say(2, "m2", accepted(lost))
     filed = structs.replace(job(1, done=NOON + 100), target_type="minion")
     stored = [Pair(jid=lost, minion=MinionId("m1"), state=State.SUCCEEDED)]
-    assert told(master.core.recalled(lost, filed, stored, master.now)) == ["save 1 m2=running", "event 1 m2=running"]
-    assert master.meet(4, "m2", {lost: State.RUNNING}) == []  # it is followed like any other
+    assert told(master.core.recalled(lost, filed, stored, master.now)) == ["save 1 m2=accepted", "event 1 m2=accepted"]
+    assert master.meet(4, "m2", {lost: State.RUNNING}) == ["save 1 m2=running", "event 1 m2=running"]  # like any other
     assert master.say(4, "m2", returned(lost)) == ["save 1 m2=succeeded", "event 1 m2=succeeded",
                                                    "save done 1 succeeded=2", "to 4: ack 1"]
+
+
+@pytest.mark.parametrize("word", [started, lambda name: Refused(jid=name, reason="seen"),
+                                  lambda name: Stopped(stop="s1", jid=name, outcome="ended")])
+def test_nobody_joins_a_job_by_another_word_than_its_acceptance_or_end(master: Ruled, word: Any) -> None:  # P8
+    lost = jid(1)
+    master.say(1, "m1", accepted(lost, own=True))
+    master.core.recalled(lost, None, [], master.now)
+    assert master.say(2, "m2", word(lost)) == []
+    assert list(master.core.ledger.jobs[lost].pairs) == ["m1"]
+    assert master.say(2, "m2", returned(lost))[-1] == "to 2: ack 1"
+
+
+def filed(master: Ruled, name: Jid) -> list[str]:
+    """What becomes of a return of m1 for a jid that is not stored."""
+    master.say(1, "m1", returned(name))
+    return told(master.core.recalled(name, None, [], master.now))
+
+
+@pytest.mark.parametrize("late", [0, 0.000001, 1, 1e9])
+def test_a_jid_that_the_master_may_yet_mint_is_refused(master: Ruled, late: float) -> None:  # P8, P1
+    ahead = mint(master.now + late, None)
+    assert filed(master, ahead) == [f"to 1: ack {number(ahead)}, refused: no master has minted this jid yet"]
+    master.time += late
+    name, effects = master.publish("m1")
+    assert name >= ahead
+    assert effects[0].startswith("save job")
+
+
+def test_a_jid_of_the_past_is_filed_and_so_is_that_of_a_minion_whose_clock_is_ahead(master: Ruled) -> None:
+    assert filed(master, mint(master.now - 0.000001, None))[-1].startswith("to 1: ack")
+    assert filed(master, jid(1_000_000, "m1"))[-1].startswith("to 1: ack")
+
+
+def test_a_jid_below_the_last_one_minted_is_of_the_past_whatever_the_clock_says() -> None:
+    master = Ruled("m1", last=jid(500))
+    master.meet(1, "m1")
+    assert filed(master, jid(499))[-1] == "to 1: ack 499"
+    assert filed(master, jid(501))[-1] == "to 1: ack 501, refused: no master has minted this jid yet"
+
+
+def test_when_a_payload_started_is_counted_in_master_time(master: Ruled) -> None:  # S08
+    name, _ = master.publish("m1")
+    master.say(1, "m1", Started(jid=name, pid=11, at=NOON - 5000))
+    opened = master.core.ledger.jobs[name]
+    assert opened.running == {"m1": NOON + 100}
+    master.time = 130
+    master.say(1, "m1", Started(jid=name, pid=11, at=NOON - 5000))
+    assert opened.running == {"m1": NOON + 100}
+    master.say(1, "m1", returned(name))
+    assert opened.running == {}
+
+
+def test_what_started_while_nobody_could_be_told_did_not_start_now(master: Ruled) -> None:
+    name, _ = master.publish("m1")
+    master.gone(1, "m1")
+    master.hello(3, "m1")
+    assert master.say(3, "m1", started(name)) == ["save 100 m1=running", "event 100 m1=running"]
+    assert master.core.ledger.jobs[name].running == {}
 
 
 def test_words_for_a_store_that_does_not_answer_are_bounded(master: Ruled) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from common import values
 from common.errors import Exit, UsageError
 from common.functions import Command, FunctionInfo
 from common.proc.describe import describe
-from common.values import LIFTED, Bound, bind, unknown
+from common.signatures import usage
+from common.values import LIFTED, ArgumentsError, Bound, bind, unknown
 
 
 def run(cmd: str, *, cwd: str | None = None, env: dict[str, str] | None = None,
@@ -251,3 +253,36 @@ def test_usage_errors_end_with_their_exit_code() -> None:
     with pytest.raises(UsageError) as caught:
         call(run)
     assert caught.value.exit is Exit.USAGE
+
+
+@pytest.mark.parametrize(("function", "args", "kwargs", "plain"), [
+    (kinds, [], {"text": "x", "number": "s3cret"}, "number is missing, unknown or wrong"),
+    (kinds, [], {"text": "x", "other": "{s3cret: "}, "other is missing, unknown or wrong"),
+    (run, ["x"], {"timeout": "s3cret"}, "timeout is missing, unknown or wrong"),
+    (run, ["x"], {"pasword": "s3cret"}, "pasword is missing, unknown or wrong"),
+    (run, ["s3cret"], {"cmd": "s3cret"}, "cmd is missing, unknown or wrong"),
+    (run, [], {}, "cmd is missing, unknown or wrong"),
+    (exec_, ["s3cret"], {"argv": "[s3cret]"}, "argv is missing, unknown or wrong"),
+    (run, ["s3cret", "s3cret"], {}, "its arguments do not fit"),
+])
+def test_a_log_gets_no_values(
+    function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], plain: str
+) -> None:
+    with pytest.raises(ArgumentsError) as caught:
+        call(function, args, kwargs)
+    assert caught.value.plain == f"cannot call test.it: {plain}"
+
+
+def test_usage_is_written_only_for_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    # It costs more than all the rest of a call that fits.
+    written: list[str] = []
+
+    def count(name: str, info: FunctionInfo) -> str:
+        written.append(name)
+        return usage(name, info)
+
+    monkeypatch.setattr(values, "usage", count)
+    call(run, ["ls"], {"timeout": "5s"})
+    assert written == []
+    error(run)
+    assert written == ["test.it"]
