@@ -126,7 +126,8 @@ class Shell:
                 self._cut_key(key)
             case do.Recall(jid):
                 task = asyncio.ensure_future(self.read(lambda: self._recall(jid)))
-                task.add_done_callback(lambda done: self._recalled(jid, done))
+                core = self.core
+                task.add_done_callback(lambda done: self._recalled(core, jid, done))
 
     def _send(self, connection: Connection, message: Message) -> None:
         if connection == LOCAL and self._host is not None:
@@ -162,7 +163,7 @@ class Shell:
             case do.MinionDown(minion, reason):
                 _log.info("minion is down: %s", reason, extra={"action": "minion.down", "minion": minion})
             case do.KeyChanged(minion, state):
-                _log.info("key %s", state, extra={"action": "key." + state, "minion": minion})
+                _log.info("key %s", state, extra={"action": f"key.{state}", "minion": minion})
 
     def _recall(self, jid: Jid) -> tuple[Job | None, list[Pair]]:
         try:
@@ -170,8 +171,9 @@ class Shell:
         except UnknownJobError:
             return None, []
 
-    def _recalled(self, jid: Jid, done: asyncio.Future[tuple[Job | None, list[Pair]]]) -> None:
-        if done.cancelled():
+    def _recalled(self, core: Core, jid: Jid, done: asyncio.Future[tuple[Job | None, list[Pair]]]) -> None:
+        # A core that was rebuilt meanwhile knows more than this answer, and nobody in it waits for it.
+        if done.cancelled() or core is not self.core:
             return
         error = done.exception()
         if error is not None:

@@ -154,7 +154,8 @@ class Host:
             self._hold(record, local=_is_local(record))
             self._start(record.jid)
         effects: list[do.Effect] = []
-        for record in sorted(idle, key=lambda idle: idle.accepted):
+        # Those that never had to wait come first, whatever the wall clock says: their supervisors may be on their way.
+        for record in sorted(idle, key=lambda idle: (idle.state is State.QUEUED, idle.accepted)):
             self._hold(structs.replace(record, state=State.ACCEPTED), local=_is_local(record))
             if record.inline:
                 effects += self._finish(record, State.LOST, now, reason="the agent ended while it ran")

@@ -1,27 +1,44 @@
 """Many simulated worlds, one after the other: `python -m tests.sim.soak [WORLDS] [FIRST SEED]`; 1 when one fails.
 
-A failing world prints its seed and its transcript; run it again with `python -m tests.sim.soak 1 SEED`.
+A failing world prints its transcript, which begins with its seed; run it again with `python -m tests.sim.soak 1 SEED`,
+or save the transcript, change it, and play it with `python -m tests.sim.stories FILE`.
 """
 
 from __future__ import annotations
 
 import sys
 
-from tests.sim.test_world import test_every_job_ends_whatever_dies_when as live
+from tests.sim.commands import Commands
+from tests.sim.nemesis import Nemesis
+from tests.sim.world import Broken, World
+
+
+def live(seed: int) -> World:
+    """The whole life of one world. Raises Broken with its transcript."""
+    nemesis = Nemesis(seed)
+    world = World(seed, nemesis.minions, max_jobs=nemesis.max_jobs, lost_after=nemesis.lost_after)
+    commands = Commands(world)
+    for line in nemesis.commands():
+        commands.play(line)
+    return world
 
 
 def main() -> int:
     """Run them, and count."""
     worlds = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    failed = 0
+    failed = events = jobs = pairs = 0
     for seed in range(first, first + worlds):
         try:
-            live(seed)
-        except AssertionError as error:
+            world = live(seed)
+        except Broken as error:
             failed += 1
             print(f"world {seed} failed:\n{error}", flush=True)
-    print(f"{worlds} worlds, {failed} failed")
+            continue
+        events += world.events
+        jobs += len(world.truth.jobs)
+        pairs += len(world.truth.pairs)
+    print(f"{worlds} worlds, {failed} failed; {events} events, {jobs} jobs on {pairs} (job, minion) pairs")
     return 1 if failed else 0
 
 

@@ -1,186 +1,130 @@
-"""A world in one process: one master core, many minion cores, a virtual clock, links and disks in memory.
+"""A world in one process: one master, many minions, a virtual clock; links, disks and processes in memory.
 
-Everything random comes from one seed, so that a failing world can be run again. The world keeps the truth beside what
-the parties believe: which payload started how often, and how it ended.
+Everything random comes from one seed, and everything that befalls the world is a command in words (`commands.py`), so
+that the transcript of a world can be played again.
 """
 
 from __future__ import annotations
 
 import heapq
 import random
+import traceback
 from collections.abc import Callable
-from typing import Any
 
-from common.codec import from_master, from_minion
 from common.ids import Jid, MinionId
-from common.link import Connection
-from common.messages import JobFields
-from common.states import OBSERVED, TERMINAL, State
-from common.targets import parse
-from master.core.core import StopWish, Wish
-from tests.sim.parties import EPOCH, SimMaster, SimMinion
+from tests.sim.checks import check, check_quiet
+from tests.sim.master import SimMaster
+from tests.sim.minion import SimMinion
+from tests.sim.network import Network, Weather
+from tests.sim.process import Process
+from tests.sim.truth import Truth
 
-DELAY = (0.001, 0.05)
-"""Seconds that a frame is on its way, at least and at most; frames of one connection never overtake each other."""
+LOST_AFTER = 600.0
+"""Seconds: a shorter absence than real masters allow, so that worlds need not run for a day."""
+HEALING = 120.0
+"""Seconds after the last fault until everything is complete (P9), beyond what deadlines allow."""
+
+
+class Broken(AssertionError):
+    """A promise was broken. Its text is the transcript, with the promise at the end."""
 
 
 class World:
     """Runs the parties against each other, one event at a time."""
 
-    def __init__(self, seed: int, minions: int = 20) -> None:
+    def __init__(self, seed: int, minions: int = 20, *, max_jobs: int = 0, lost_after: float = LOST_AFTER) -> None:
+        """All parties are started; give them a moment to connect."""
         self.chance = random.Random(seed)
-        self.time = 1000.0
-        self.trace: list[str] = [f"seed {seed}"]
-        self.starts: dict[tuple[Jid, MinionId], int] = {}
-        self.ends: dict[tuple[Jid, MinionId], State] = {}
-        self.closed: dict[tuple[Jid, MinionId], State] = {}
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self.time = 0.0
+        self.transcript = [f"world seed {seed} minions {minions} max_jobs {max_jobs} lost_after {lost_after:g}"]
+        self.names: dict[Jid, str] = {}
+        self.notices_lost = 0.0
+        """The chance that a notice of a supervisor to its agent is lost."""
+        self.touched: set[Process] = set()
+        """Who took a step since the last look."""
+        self.events = 0
+        self._failure: str | None = None
+        self._events: list[tuple[float, int, Process | None, Callable[[], None]]] = []
         self._count = 0
-        self._lines: dict[Connection, SimMinion] = {}
-        self._arrives: dict[tuple[Connection, bool], float] = {}
-        self._connections = 0
-        self.master = SimMaster(self)
-        self.minions = {name: SimMinion(self, name) for name in (MinionId(f"m{n}") for n in range(1, minions + 1))}
-        for minion in self.minions.values():
-            self.master.accept(minion.id)
+        self.truth = Truth(self)
+        self.network = Network(self)
+        self.master = SimMaster(self, lost_after)
+        ids = [MinionId(f"m{number}") for number in range(1, minions + 1)]
+        self.minions = {name: SimMinion(self, name, max_jobs) for name in ids}
+        for name in ids:
+            self.master.enrolled(name)
         self.master.start()
         for minion in self.minions.values():
             minion.start()
 
     # time
 
-    def at(self, delay: float, action: Callable[[], None]) -> None:
-        """Do `action` after `delay` seconds of virtual time."""
+    def at(self, delay: float, action: Callable[[], None], party: Process | None = None) -> None:
+        """Do `action` after `delay` seconds of virtual time; `party` does it, so if it stands still it is later."""
         self._count += 1
-        heapq.heappush(self._events, (self.time + delay, self._count, action))
+        heapq.heappush(self._events, (self.time + delay, self._count, party, action))
 
     def run(self, seconds: float) -> None:
-        """Let time pass; after every event the invariants must hold."""
+        """Let time pass; after every event the invariants must hold. Raises Broken."""
         end = self.time + seconds
-        while True:
-            wanted = (self.master.next(), *(minion.next() for minion in self.minions.values()))
-            due = [at for at in wanted if at is not None]
-            timer = min(due, default=end)
-            event = self._events[0][0] if self._events else end
-            if min(timer, event) >= end:
-                break
-            # The smallest step keeps a party whose timer stays due from holding time still.
-            self.time = max(self.time, min(timer, event)) + 1e-6
-            if event <= timer:
-                heapq.heappop(self._events)[2]()
-            else:
-                self.master.tick()
-                for minion in self.minions.values():
-                    minion.tick()
-            self.check()
-        self.time = max(self.time, end)
+        while self._events and self._events[0][0] <= end:
+            at, count, party, action = heapq.heappop(self._events)
+            self.time = max(self.time, at)
+            if party is not None and party.frozen_until > self.time:
+                heapq.heappush(self._events, (party.frozen_until, count, party, action))
+                continue
+            self.events += 1
+            try:
+                action()
+            except Exception:  # whatever a core raises is a bug that was found, and wants its transcript
+                self.fail(f"{party.name if party is not None else 'the world'} fails: {traceback.format_exc()}")
+            if party is not None:
+                self.touched.add(party)
+            self.verify()
+        self.time = end
+
+    def verify(self) -> None:
+        """Raises Broken when a promise was broken."""
+        if self._failure is None:
+            check(self)
+        if self._failure is not None:
+            raise Broken("\n".join([*self.transcript, f"BROKEN {self._failure}"]))
+
+    def settle(self) -> None:
+        """The faults are over: everything works, and enough time passes (P9). Raises Broken."""
+        frozen = max(party.frozen_until for party in (self.master, *self.minions.values()))
+        self.run(max(0.0, frozen - self.time))
+        self.network.weather = Weather()
+        self.notices_lost = 0.0
+        self.master.crash_in = None
+        self.master.fail_commits = self.master.fail_recalls = 0
+        self.master.disk_seconds = self.master.COMMIT
+        self.master.start()
+        for minion in self.minions.values():
+            minion.crash_in = None
+            minion.fail_commits = 0
+            minion.machine.full_until = 0.0
+            minion.disk_seconds = minion.COMMIT
+            self.network.join(minion.id)
+            minion.start()
+            self.master.readmit(minion)
+        open_jobs = [job for job in self.truth.jobs.values() if job.jid not in self.truth.done]
+        latest = max((job.start_by - self.master.now() for job in open_jobs), default=0.0)
+        self.run(HEALING + max(0.0, latest) + self.master.terms.answer_grace)
+        check_quiet(self)
+        self.verify()
+
+    # words
 
     def say(self, text: str) -> None:
-        """A line of the transcript."""
-        self.trace.append(f"{self.time - 1000.0:10.3f} {text}")
+        """A line of the transcript: what happened."""
+        self.transcript.append(f"{self.time:8.3f} {text}")
 
-    # the network
+    def fail(self, text: str) -> None:
+        """A promise is broken; the first one counts."""
+        if self._failure is None:
+            self._failure = f"at {self.time:.6f}: {text}"
 
-    def connect(self, minion: SimMinion) -> None:
-        """A minion opens a line; it learns the outcome after a while."""
-        self._connections += 1
-        connection = Connection(self._connections)
-        minion.connection = connection
-        up = self.master.core is not None and minion.reachable
-        told = minion.line_opened if up else minion.line_failed
-        self.at(self.chance.uniform(*DELAY), lambda: told(connection))
-        if up:
-            self._lines[connection] = minion
-
-    def to_master(self, connection: Connection, frame: bytes) -> None:
-        """A frame leaves a minion."""
-        def arrive() -> None:
-            minion = self._lines.get(connection)
-            if minion is not None:
-                self.master.received(connection, minion.id, from_minion.decode(frame))
-        self._carry(connection, True, arrive)
-
-    def to_minion(self, connection: Connection, frame: bytes) -> None:
-        """A frame leaves the master."""
-        def arrive() -> None:
-            minion = self._lines.get(connection)
-            if minion is not None and minion.connection == connection:
-                minion.received(from_master.decode(frame))
-        self._carry(connection, False, arrive)
-
-    def _carry(self, connection: Connection, up: bool, arrive: Callable[[], None]) -> None:
-        at = max(self._arrives.get((connection, up), 0.0), self.time + self.chance.uniform(*DELAY))
-        self._arrives[connection, up] = at
-        self.at(at - self.time, arrive)
-
-    def cut(self, connection: Connection) -> None:
-        """The connection breaks: what is on its way is gone, and both ends notice."""
-        minion = self._lines.pop(connection, None)
-        if minion is None:
-            return
-        self.at(self.chance.uniform(*DELAY), lambda: minion.line_lost(connection))
-        self.at(self.chance.uniform(*DELAY), lambda: self.master.gone(connection, minion.id))
-
-    def cut_all(self) -> None:
-        """The master's process is gone, and its sockets with it."""
-        for connection in list(self._lines):
-            self.cut(connection)
-
-    # what operators do
-
-    def publish(self, target: str = "*", seconds: float = 1.0, *, code: int = 0, start_within: float = 300.0) -> Jid:
-        """A job whose payload runs for `seconds` and ends with `code`."""
-        fields = JobFields(function="sim.run", args=self.master.pack([seconds, code]), user="tester")
-        wish = Wish(fields=fields, target=target, target_type="glob", start_within=start_within)
-        jid = self.master.publish(wish, parse("glob", target))
-        self.say(f"publish {jid} to {target}")
-        return jid
-
-    def stop(self, jid: Jid, how: str = "kill") -> dict[str, str]:
-        """Stop a job everywhere."""
-        return self.master.stop(StopWish(stop=f"s{self.chance.random()}", jid=jid, how=how, signal=9, grace=1.0,
-                                         by="tester"))
-
-    # the truth
-
-    def payload_started(self, jid: Jid, minion: MinionId) -> None:
-        """P2: at most once."""
-        self.starts[jid, minion] = self.starts.get((jid, minion), 0) + 1
-        assert self.starts[jid, minion] == 1, self.story(f"{jid} started twice on {minion}")
-
-    def check(self) -> None:
-        """What must hold after every event."""
-        for (jid, minion), state in self.master.moved.items():
-            before = self.closed.get((jid, minion))
-            if before is not None and before is not state:
-                assert before is State.LOST, self.story(f"{jid} on {minion} went from {before} to {state}")
-                assert state in OBSERVED, self.story(f"{jid} on {minion} went from lost to {state}")
-            if state in TERMINAL:
-                self.closed[jid, minion] = state
-            if state in OBSERVED and (jid, minion) in self.ends:
-                assert self.ends[jid, minion] is state, self.story(f"{jid} on {minion} says {state}, and lies")
-            if state is State.SUCCEEDED:
-                assert (jid, minion) in self.ends, self.story(f"{jid} on {minion} succeeded without an end")
-        self.master.moved.clear()
-
-    def story(self, what: str) -> str:
-        """The failure with the transcript that led to it."""
-        return "\n".join([*self.trace[-60:], what])
-
-    def states(self, jid: Jid) -> dict[MinionId, State]:
-        """What the master's disk says of a job."""
-        return {pair.minion: pair.state for pair in self.master.store.pairs(jid)}
-
-    def counts(self, jid: Jid) -> dict[State, int]:
-        """How many pairs are in which state."""
-        counts: dict[State, int] = {}
-        for state in self.states(jid).values():
-            counts[state] = counts.get(state, 0) + 1
-        return counts
-
-    def document(self, jid: Jid) -> Any:
-        """The job as the master's disk has it."""
-        return self.master.store.job(jid)
-
-
-__all__ = ["EPOCH", "World"]
+    def name(self, jid: Jid) -> str:
+        """What the transcript calls a job."""
+        return self.names.get(jid, jid)

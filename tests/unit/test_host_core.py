@@ -358,6 +358,13 @@ def test_after_a_reboot_a_job_that_began_here_goes_by_this_hosts_clock() -> None
     assert "start 1@" not in told(host.host.welcomed(host.now, ahead))
 
 
+def test_after_a_restart_what_was_started_goes_before_what_waited_though_the_clock_stepped_back() -> None:  # S20
+    host = Driven(max_jobs=1)
+    waited = record(jid(2), State.QUEUED, accepted=NOON - 3600)
+    assert host.load(idle=[waited, record(jid(1), accepted=NOON)]) == ["start 1"]
+    assert host.host.jobs()[jid(2)] is State.QUEUED
+
+
 def test_a_refusal_is_cut_to_what_a_message_may_hold() -> None:
     class Long:
         def plan(self, fields: object) -> None:

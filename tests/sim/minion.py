@@ -1,0 +1,261 @@
+"""A simulated minion: the real agent and host cores on a simulated machine, with what their shells do in between."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Raw
+
+from common.codec import unpack
+from common.errors import JrError
+from common.host import effects as host_do
+from common.host.core import Host, Limits, Now, Plan
+from common.host.shell import DURABLE
+from common.ids import Jid, MinionId, mint
+from common.link import Closed
+from common.messages import Enrol, JobFields, Message, Return, Stopped
+from common.proc.record import JobRecord, StopRequest
+from common.states import State
+from minion.core import effects as do
+from minion.core.agent import Agent, Identity, Stage
+from tests.sim.machine import Machine, returned
+from tests.sim.network import Line
+from tests.sim.process import Process
+
+if TYPE_CHECKING:
+    from tests.sim.world import World
+
+READ, WRITE, RUN = "sim.read", "sim.write", "sim.run"
+"""Inline and only reading; inline and recorded; a payload of its own."""
+
+
+class SimMinion(Process):
+    """One minion."""
+
+    def __init__(self, world: World, name: MinionId, max_jobs: int = 0) -> None:
+        super().__init__(world, name, DURABLE)
+        self.id = name
+        self.max_jobs = max_jobs
+        self.machine = Machine(world, name)
+        self.line: Line | None = None
+        self.agent: Agent | None = None
+        self.host: Host | None = None
+        self._watched: set[Jid] = set()
+        self._last: Jid | None = None
+
+    def now(self) -> Now:
+        return self.machine.now()
+
+    def plan(self, fields: JobFields) -> Plan:
+        """This minion is its own table of functions. Raises JrError for those that it does not have."""
+        if fields.function not in (READ, WRITE, RUN):
+            raise JrError(f"cannot run {fields.function}: no such function")
+        return Plan(args=unpack(fields.args), kwargs={}, timeout=fields.timeout, inline=fields.function != RUN,
+                    reads=fields.function == READ)
+
+    def start(self) -> None:
+        """Start the agent, and take over what the disk holds: see `HostShell.open`."""
+        if self.alive:
+            return
+        self.world.say(f"{self.id} starts")
+        self.boot()
+        machine, disk = self.machine, self.machine.disk
+        disk.starts += 1
+        boot_id = machine.boot_id
+        self.host = Host(Limits(boot_id=boot_id, max_jobs=self.max_jobs), self)
+        self.agent = Agent(
+            Identity(version="sim", boot_id=boot_id, start=disk.starts, facts=Raw(b"\x80"),
+                     claim=Enrol(id=self.id, version="sim")), self.host, self.world.chance.random)
+        self._last = None
+        machine.told = self._told
+        for jid in list(disk.records):
+            if jid not in machine.locks:
+                machine.settle(jid)
+        held = [record for jid, record in disk.records.items() if jid not in disk.spool]
+        self._watched = set(machine.locks)
+        self.submit(self.host.load(
+            machine.claims(), [record for record in held if record.jid in machine.locks],
+            [record for record in held if record.jid not in machine.locks],
+            {jid: message.state for jid, message in disk.spool.items()}, self.now()))
+
+    def begin(self, fields: JobFields, start_within: float) -> Jid:
+        """A job that begins here, by a schedule. Raises JrError."""
+        assert self.host is not None
+        self._last = mint(self.now().wall, self._last, self.id)
+        self.submit(self.host.begin(self._last, fields, start_within, self.now()))
+        return self._last
+
+    def stop_job(self, jid: Jid, request: StopRequest) -> str:
+        """Somebody on this host stops a job."""
+        assert self.host is not None
+        outcome, effects = self.host.ask_stop(jid, request, self.now())
+        self.submit(effects)
+        return str(outcome)
+
+    # the process
+
+    def step_clock(self, seconds: float) -> None:
+        self.machine.wall_ahead += seconds
+
+    def power_off(self) -> None:
+        """The host reboots; whoever looks after services starts the agent, or somebody does later."""
+        line, self.line = self.line, None
+        if line is not None:
+            self.world.network.power_off(line)
+        self.die()
+        self.machine.reboot()
+
+    def next(self) -> float | None:
+        return None if self.agent is None else self.agent.next() + self.machine.booted
+
+    def tick(self) -> None:
+        if self.agent is not None:
+            self.submit(self.agent.tick(self.now()))
+
+    def died(self) -> None:
+        self.agent = self.host = None
+        self.machine.told = None
+        self._end_line()
+
+    def broken(self, error: BaseException) -> None:
+        """An agent that cannot write ends; whoever looks after services starts it again."""
+        self.die()
+
+    # what the line tells
+
+    def line_opened(self, line: Line) -> None:
+        if self.agent is not None and line is self.line:
+            self.submit(self.agent.opened(self.now()))
+
+    def line_closed(self, line: Line, why: Closed) -> None:
+        if self.agent is not None and line is self.line:
+            self.line = None
+            self.submit(self.agent.closed(why, self.now()))
+
+    def heard(self, line: Line, message: Any) -> None:
+        if self.agent is not None and line is self.line:
+            self.submit(self.agent.received(message, self.now()))
+
+    # effects
+
+    def act(self, effect: Any) -> None:
+        match effect:
+            case host_do.Send(message):
+                self._send(message)
+            case host_do.SendSpooled(jid):
+                self.world.at(self.world.chance.uniform(0.0001, 0.003), self._if_alive(lambda: self._send_spooled(jid)),
+                              self)
+            case host_do.Start(jid):
+                self._start(jid)
+            case host_do.Wake(jid):
+                self.machine.wake(jid)
+            case host_do.Call(record):
+                self.world.at(self.world.chance.uniform(0.0001, 0.02), self._if_alive(lambda: self._call(record)), self)
+            case do.OpenLine() | do.OpenEnrol():
+                self._end_line()
+                self.line = self.world.network.connect(self, enrol=isinstance(effect, do.OpenEnrol))
+            case do.CloseLine():
+                self._end_line()
+            case do.SendLine(message):
+                self._put(message)
+
+    def write(self, effects: list[Any], *, torn: bool = False) -> None:
+        """One file after the other: whoever dies meanwhile has written some of them."""
+        if torn:
+            effects = effects[:self.world.chance.randrange(len(effects) + 1)]
+        for effect in effects:
+            if not isinstance(effect, host_do.Forget | host_do.DropClaim):
+                self.machine.synced()
+            self._write(effect)
+
+    def _write(self, effect: host_do.Durable) -> None:
+        disk = self.machine.disk
+        match effect:
+            case host_do.Claim(jid):
+                self.world.truth.claimed(self, jid)
+                disk.claims[jid] = (self.machine.boot_id, effect)
+            case host_do.SaveRecord(record):
+                self.world.truth.recorded(self, record.jid)
+                disk.records[record.jid] = record
+            case host_do.SaveStop(jid, request):
+                stops = disk.stops.setdefault(jid, [])
+                if all(known.stop != request.stop for known in stops):
+                    stops.append(request)
+            case host_do.Spool(message):
+                self.world.truth.agent_spools(self, message)
+                self.machine.put(message)
+            case host_do.Forget(jid):
+                self.world.truth.forgets(self, jid)
+                if jid in disk.spool:
+                    disk.unsynced[jid] = disk.spool.pop(jid)
+                disk.stops.pop(jid, None)
+            case host_do.Quarantine(jid, reason):
+                self.world.truth.quarantined(self, jid, reason)
+                disk.quarantine[jid] = reason
+                disk.spool.pop(jid, None)
+            case host_do.DropClaim(jid):
+                if jid not in self.machine.locks:
+                    disk.claims.pop(jid, None)
+
+    # inside
+
+    def _if_alive(self, action: Any) -> Any:
+        life = self.life
+        return lambda: action() if self.life == life else None
+
+    def _send(self, message: Message) -> None:
+        if self.agent is not None and self.agent.stage is Stage.ONLINE:
+            self._put(message)
+
+    def _send_spooled(self, jid: Jid) -> None:
+        message = self.machine.disk.spool.get(jid)
+        if message is not None:
+            self._send(message)
+        elif self.host is not None:
+            self.submit(self.host.damaged(jid, self.now(), "its return is not in the spool"))
+
+    def _put(self, message: Message | Enrol) -> None:
+        if self.line is not None and self.agent is not None and self.world.network.to_master(self.line, message):
+            self.agent.said(self.now())
+            self.world.truth.window(self)
+
+    def _end_line(self) -> None:
+        line, self.line = self.line, None
+        if line is not None:
+            self.world.network.minion_closes(line)
+
+    def _start(self, jid: Jid) -> None:
+        if jid not in self._watched:
+            self._watched.add(jid)
+            self.machine.fork(jid)
+
+    def _call(self, record: JobRecord) -> None:
+        if self.host is not None:
+            message: Return = returned(record, State.SUCCEEDED, self.now().wall, None)
+            self.world.truth.called(record.jid, self.id, reads=record.function == READ)
+            self.submit(self.host.called(message, self.now()))
+
+    def _told(self, what: str, jid: Jid, stop: str) -> None:
+        """The executor tells; it looks again before it says that a job has no supervisor any more."""
+        def hear() -> None:
+            if self.host is None:
+                return
+            if what == "started":
+                self.submit(self.host.started(jid, 1, self.now().wall))
+            elif what != "ended":
+                outcome: Any = what
+                self.submit(self.host.stop_result(Stopped(stop=stop, jid=jid, outcome=outcome)))
+            elif jid in self._watched and jid not in self.machine.locks:
+                self._watched.discard(jid)
+                self.world.at(self.world.chance.uniform(0.0001, 0.005), self._if_alive(lambda: self._look(jid)), self)
+        self.world.at(0.0, self._if_alive(hear), self)
+
+    def _look(self, jid: Jid) -> None:
+        """See `HostShell._look`."""
+        if self.host is None:
+            return
+        state = self.machine.settle(jid)
+        if state is None:
+            self.submit(self.host.vanished(jid, self.now(), "its supervisor ended before it could start"))
+        else:
+            self.submit(self.host.ended(jid, state, self.now()))

@@ -1,0 +1,103 @@
+"""Makes trouble: a stream of commands from one seed. What it does depends on nothing but that seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+ROUNDS = (20, 120)
+"""Commands of one world, at least and at most, beside the waiting between them."""
+
+
+class Nemesis:
+    """One seed's plan."""
+
+    def __init__(self, seed: int) -> None:
+        self._chance = random.Random(f"nemesis {seed}")
+        self.minions = self._chance.choice([2, 3, 3, 4, 5, 8])
+        self.max_jobs = self._chance.choice([0, 0, 1, 2])
+        self.lost_after = self._chance.choice([40.0, 120.0, 600.0])
+        self._jobs: list[str] = []
+
+    def commands(self) -> Iterator[str]:
+        """Everything that befalls the world, up to its healing."""
+        chance = self._chance
+        yield f"wait {chance.choice([0.05, 3])}"
+        if chance.random() < 0.7:
+            rates = [chance.choice([0.0, 0.02, 0.1, 0.3]) for _ in range(3)]
+            yield "weather " + " ".join(f"{rate:g}" for rate in rates)
+        if chance.random() < 0.3:
+            yield f"deaf {chance.choice([0.2, 1])}"
+        for _ in range(chance.randint(*ROUNDS)):
+            if chance.random() < 0.1:
+                yield from self._bounce()
+            yield self._order() if chance.random() < 0.45 else self._trouble()
+            if chance.random() < 0.8:
+                yield f"wait {self._pause():.3f}"
+            if chance.random() < 0.35:
+                yield f"start {self._party()}"
+        yield "settle"
+
+    def _bounce(self) -> Iterator[str]:
+        """A party dies in the middle of new work, is back at once, and is asked to stop that work."""
+        party, name = self._party(), f"J{len(self._jobs) + 1}"
+        self._jobs.append(name)
+        yield f"publish * {self._chance.choice([0.5, 4])} within 20 as {name}"
+        yield f"wait {0.1 * self._chance.random():.3f}"
+        yield f"crash {party}"
+        yield f"start {party}"
+        yield f"wait {0.1 * self._chance.random():.3f}"
+        yield f"stop {name} {self._chance.choice(['term', 'kill'])}"
+
+    def _order(self) -> str:
+        chance = self._chance
+        what = chance.choice(["publish"] * 5 + ["read", "write", "begin", "begin", "stop", "stop", "stop", "here"])
+        if what == "stop" and self._jobs:
+            minion = f" {self._minion()}" if chance.random() < 0.3 else ""
+            return f"stop {chance.choice(self._jobs[-3:])} {chance.choice(['term', 'kill', 'kill', 'signal'])}{minion}"
+        if what == "here" and self._jobs:
+            return f"here {self._minion()} {chance.choice(self._jobs[-3:])} {chance.choice(['term', 'kill', 'signal'])}"
+        name = f"J{len(self._jobs) + 1}"
+        self._jobs.append(name)
+        within = f"within {chance.choice([0.5, 3, 20, 60])} as {name}"
+        target = chance.choice(["*", "*", self._minion()])
+        if what in ("read", "write"):
+            return f"{what} {target} {within}"
+        code = f"exit {chance.choice([0, 0, 3])}"
+        limit = f" timeout {chance.choice([1, 5])}" if chance.random() < 0.2 else ""
+        seconds = chance.choice([0.01, 0.5, 4, 15])
+        if what == "begin":
+            return f"begin {self._minion()} {seconds} {code}{limit} {within}"
+        return f"publish {target} {seconds} {code}{limit} {within}"
+
+    def _trouble(self) -> str:
+        chance = self._chance
+        what = chance.choice([
+            "crash", "crash", "crash", "reboot", "orphan", "freeze", "cut", "part", "clock", "slow", "full", "fail",
+            "forget", "key"])
+        match what:
+            case "crash":
+                return f"crash {self._party()} {chance.choice([0, 1, 2, 3, 5, 8, 13, 30, 80])}"
+            case "freeze" | "slow" | "clock":
+                seconds = {"freeze": [0.5, 10, 60], "slow": [0.002, 0.2, 3], "clock": [3600, -3600, -86400, 3e8, 5]}
+                return f"{what} {self._party()} {chance.choice(seconds[what])}"
+            case "part" | "full":
+                return f"{what} {self._minion()} {chance.choice([1, 12, 50, 100])}"
+            case "orphan":
+                return f"orphan {chance.choice(self._jobs[-3:] or ['J1'])} {self._minion()}"
+            case "fail":
+                return f"fail {chance.choice(['master', 'master', self._minion()])}"
+            case "forget":
+                return "forget"
+            case "key":
+                return f"{chance.choice(['reject', 'accept', 'accept', 'delete'])} {self._minion()}"
+        return f"{what} {self._minion()}"
+
+    def _pause(self) -> float:
+        return self._chance.choice([0.002, 0.03, 0.03, 0.1, 0.5, 4, 20, 50]) * self._chance.random()
+
+    def _minion(self) -> str:
+        return f"m{self._chance.randint(1, self.minions)}"
+
+    def _party(self) -> str:
+        return "master" if self._chance.random() < 0.35 else self._minion()
