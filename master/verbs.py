@@ -13,6 +13,7 @@ from msgspec import Struct
 from common.control_server import Body, Caller, Reply
 from common.errors import NotFoundError, UnreachableError, UsageError
 from common.ids import MASTER, Jid, MinionId
+from common.join import read_join
 from common.messages import SIGNAL_ANSWER, STOP_SIGNALS, JobFields
 from common.requests import Request, checked, job_fields
 from common.states import TERMINAL, State
@@ -236,7 +237,7 @@ class Verbs:
         now = self._shell.clock.now()
         effects = self._shell.core.add_token(token, now + request.ttl, request.minion, now)
         await self._shell.committed(effects)
-        return {"join": join, "expires": now + request.ttl}
+        return {"join": join, "expires": now + request.ttl, "address": read_join(join).master}
 
     async def _status(self, body: Body, caller: Caller, reply: Reply) -> Body:
         checked(body, Request)

@@ -105,11 +105,19 @@ def delete(ids: tuple[str, ...], every: bool, yes: bool, fmt: Format, root: str 
 def finger(minion: str | None, fmt: Format, root: str | None) -> Exit:
     """Show the fingerprints of the master and of all minions, or of one."""
     answer = _master(root).ask("keys")
-    found: dict[str, str] = {key["id"]: key["fingerprint"] for key in answer["keys"] if minion in (None, key["id"])}
-    if minion is not None and not found:
+    wanted = [key for key in answer["keys"] if minion in (None, key["id"])]
+    if minion is not None and not wanted:
         raise NotFoundError(f"cannot show the fingerprint of {minion!r}: no minion of this name has sent its key")
-    own = {} if minion is not None else {"master": answer["master"]["fingerprint"]}
-    Printer(NAME, fmt).show("value", {**own, **found})
+    found: dict[str, str] = {} if minion is not None else {"master": answer["master"]["fingerprint"]}
+    # An id may have several keys, of which one is accepted at most: each is shown, or the wrong one would be trusted.
+    ids = [key["id"] for key in wanted]
+    for key in wanted:
+        name = key["id"] if ids.count(key["id"]) == 1 else f"{key['id']} ({key['state']})"
+        found[name] = key["fingerprint"]
+    printer = Printer(NAME, fmt)
+    printer.show("value", found)
+    if minion is None:
+        printer.note(f"the master's public key, for master_key in the settings of minions: {answer['master']['key']}")
     return Exit.OK
 
 
@@ -125,7 +133,8 @@ def token(minion: str | None, ttl: float, address: str | None, fmt: Format, root
     printer = Printer(NAME, fmt)
     if fmt == "table":
         printer.text(answer["join"])
-        printer.note(f"good once, until {local_time(answer['expires'])}; on the minion: jr-minion --join STRING")
+        printer.note(f"good once, until {local_time(answer['expires'])}, for minions that reach this master at "
+                     f"{answer['address']}; on the minion: jr-minion --join STRING")
     else:
         printer.show("value", answer)
     return Exit.OK

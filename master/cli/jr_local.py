@@ -35,11 +35,11 @@ def command() -> None:
 
 @command.command()
 @root_option
-@click.option("--minions", type=click.IntRange(1, 200), default=3, show_default=True, help="How many, at least.")
-def up(root: str | None, minions: int) -> int:
+@click.option("--minions", type=click.IntRange(1, 200), help="How many, at least; by default those that it has, or 3.")
+def up(root: str | None, minions: int | None) -> int:
     """Start the fleet, or what is missing of it; safe to repeat."""
     fleet = _fleet(root)
-    names = fleet.up(minions)
+    names = fleet.up(minions or len(fleet.minions) or 3)
     click.echo(f"A master and {len(names)} minions are up: {', '.join(names)}.", err=True)
     click.echo("Tell the other commands where it is:", err=True)
     click.echo(f"export JR_ROOT={shlex.quote(str(fleet.root))}")

@@ -80,11 +80,12 @@ class Keyring:
                 kept = self.put(structs.replace(row, state="accepted"))
                 return Enrolled(status="accepted"), [
                     kept, do.Save(DropToken(token.digest)), do.Emit(do.KeyChanged(claim.id, "accepted"))]
+        reason = "" if claim.token is None else "its join token is used up, has expired, or is for another id"
         if known is not None:
-            return Enrolled(status="pending"), []
+            return Enrolled(status="pending", reason=reason), []
         if sum(minion.state == "pending" for minion in self._keys.values()) >= PENDING_LIMIT:
             return Enrolled(status="refused", reason=f"{PENDING_LIMIT} keys wait already"), []
-        return Enrolled(status="pending"), [self.put(row), do.Emit(do.KeyChanged(claim.id, "pending"))]
+        return Enrolled(status="pending", reason=reason), [self.put(row), do.Emit(do.KeyChanged(claim.id, "pending"))]
 
     def find(self, ids: list[MinionId] | None) -> list[Minion]:
         """The keys of these ids, or all. Raises NotFoundError that names an id without a key."""

@@ -175,9 +175,11 @@ class Agent:
         if message.status == "accepted":
             self._tries = 0
             return [do.CloseLine("enrolled"), *self._open(now)]
-        why = {"pending": "this key waits to be accepted: jr-key accept, on the master"}
-        return [do.CloseLine("claimed"),
-                *self._later(now, why.get(message.status, f"enrolment refused: {message.reason}"), CLAIM_AGAIN)]
+        why = f"enrolment refused: {message.reason}"
+        if message.status == "pending":
+            waits = "this key waits to be accepted: jr-key accept, on the master"
+            why = f"{waits}; {message.reason}" if message.reason else waits
+        return [do.CloseLine("claimed"), *self._later(now, why, CLAIM_AGAIN)]
 
     def _told(self, n: int, time: float) -> None:
         """Master time was `time` at some moment since the question left: at most that plus all that passed since."""

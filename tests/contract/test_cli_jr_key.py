@@ -113,14 +113,14 @@ def test_options_before_the_verb(
 
 
 def test_token(jr_key: JrKey, socket: Path) -> None:
-    script = Script(token=[{"join": "jr1-abc", "expires": 1_800_000_000.0}])
+    script = Script(token=[{"join": "jr1-abc", "expires": 1_800_000_000.0, "address": "master.example.org"}])
     with serving(socket, script):
         ended = jr_key("token")
         assert (ended.code, ended.out) == (0, "jr1-abc\n")
         assert "good once, until 2027-01-" in ended.err
         assert script.last() == {"verb": "token", "minion": None, "ttl": 3600.0, "address": None}
         assert jr_key.json("token", "--minion", "m3", "--ttl", "2d", "--address", "jr.example.org") == {
-            "join": "jr1-abc", "expires": 1_800_000_000.0}
+            "join": "jr1-abc", "expires": 1_800_000_000.0, "address": "master.example.org"}
     assert script.last() == {"verb": "token", "minion": "m3", "ttl": 172_800.0, "address": "jr.example.org"}
 
 

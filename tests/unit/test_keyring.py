@@ -104,6 +104,16 @@ def test_a_token_that_does_not_count(filed: AddToken) -> None:
     assert ring.states() == {"k1": "pending"}
 
 
+def test_a_token_that_does_not_count_is_said_so() -> None:
+    """An operator who pasted an old join string must not wait in vain."""
+    ring = Ring()
+    answer, _ = ring.claim("k1", "m1", "never given out")
+    assert (answer.status, "join token" in answer.reason) == ("pending", True)
+    again, _ = ring.claim("k1", "m1", "never given out")
+    assert again == answer
+    assert ring.claim("k2", "m2")[0].reason == ""
+
+
 def test_a_token_for_one_minion_is_that_minions() -> None:
     ring = Ring(tokens=[token(name="m2")])
     assert ring.claim("k1", "m1", "secret")[0].status == "pending"
