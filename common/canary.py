@@ -79,5 +79,5 @@ class Canary:
 
     def _give_alarm(self, why: str) -> None:
         self.close()
-        _log.critical("%s", why, extra={"action": "canary.alarm"})
+        _log.critical("%s", why, extra={"action": "canary.alarmed"})
         self._alarm(why)

@@ -165,22 +165,23 @@ class ControlServer:
 
     async def _handle(self, request: Body, caller: Caller, client: _Client) -> Body:
         verb = request["verb"]
-        extra = {"action": "control.request", "verb": verb, "user": caller.name}
-        _log.debug("Request %s of %s, pid %d", verb, caller.name, caller.pid, extra=extra)
+        extra = {"action": "request.taken", "verb": verb, "user": caller.name}
+        _log.debug("request %s of %s, pid %d", verb, caller.name, caller.pid, extra=extra)
         try:
             self._authorise(caller, verb)
             return {"kind": "end", **await self._handler(request, caller, client.reply)}
         except DeniedError as error:
-            limited(_log, f"denied {caller.uid}").warning("%s", error, extra={**extra, "action": "control.denied"})
+            limited(_log, f"denied {caller.uid}").warning("%s", error, extra={**extra, "action": "request.denied"})
             return _error(error.exit, str(error))
         except JrError as error:
             return _error(error.exit, str(error))
-        except OSError:
-            if client.cut:
+        except OSError as error:
+            # The client hung up while it was told something: that is its own affair, and no failure of the request.
+            if client.cut or isinstance(error, ConnectionError):
                 raise
-            _log.exception("Request %s failed", verb, extra=extra)
+            _log.exception("request %s failed", verb, extra={**extra, "action": "request.failed"})
         except Exception:  # whatever a verb does wrong must cost this request only
-            _log.exception("Request %s failed", verb, extra=extra)
+            _log.exception("request %s failed", verb, extra={**extra, "action": "request.failed"})
         return _error(Exit.FAILED, f"cannot do {verb}: internal error; the log of the daemon says more")
 
     async def _caller(self, client: _Client) -> Caller:
@@ -195,7 +196,7 @@ class ControlServer:
         now = clock.boottime()
         if now >= self._quiet_until:
             self._quiet_until = now + _QUIET_SECONDS
-            _log.warning("Bad request refused: %s", error, extra={"action": "control.bad_request"})
+            _log.warning("refused a bad request: %s", error, extra={"action": "request.refused"})
 
 
 class _Client:

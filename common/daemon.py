@@ -38,7 +38,7 @@ class Daemon(ABC):
 
     def fatal(self, reason: str) -> None:
         """What the daemon cannot live without is gone: end, and let the service manager start anew."""
-        self._log.critical("cannot go on: %s", reason, extra={"action": f"{self._name}.fatal"})
+        self._log.critical("cannot go on: %s", reason, extra={"action": f"{self._name}.failed"})
         self._failure = self._failure or reason
         self._stop.set()
 

@@ -88,7 +88,7 @@ class Sequencer(Generic[E]):
         try:
             self._act(effect)
         except Exception:  # a fault in applying one effect must not hold up all those behind it
-            _log.exception("cannot apply %s", type(effect).__name__, extra={"action": "internal"})
+            _log.exception("cannot apply %s", type(effect).__name__, extra={"action": "effect.failed"})
 
     def _committed(self, batch: list[E], done: asyncio.Future[None]) -> None:
         self._busy = False

@@ -160,7 +160,7 @@ class Reader:
         try:
             return self._read()
         except Exception as error:  # an owner's callback may raise anything; the others must still be served
-            warn("link.callback_failed", "cannot handle a message", error)
+            warn("callback.failed", "cannot handle a message", error)
             return True
 
 

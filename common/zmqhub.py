@@ -139,7 +139,7 @@ class _MainDoor:
         if minion is None:
             return Refusal.UNKNOWN
         if not self._handshakes.take(key, clock.boottime()):
-            warn("link.too_many_handshakes", f"minion {minion} connects too often")
+            warn("handshake.throttled", f"minion {minion} connects too often")
             return Refusal.BUSY
         return minion
 
@@ -200,7 +200,7 @@ class _EnrolDoor:
         # The address first: one that is over its limit must not use up what all share.
         if self._of_address.take(_neighbourhood(address), now) and self._overall.take(None, now):
             return True
-        warn("enrol.too_many", "too many claims at the enrolment port; some are turned away")
+        warn("enrol.throttled", "too many claims at the enrolment port; some are turned away")
         return False
 
 

@@ -121,7 +121,7 @@ class ZmqLine:
         try:
             self._end(Closed.FAILED)
         except Exception as error:  # an owner's callback may raise anything, as in `Reader.once`
-            warn("link.callback_failed", "cannot handle the end of a line", error)
+            warn("callback.failed", "cannot handle the end of a line", error)
 
     def _end(self, why: Closed) -> None:
         if not self._over:

@@ -173,7 +173,7 @@ class Port:
         now = clock.boottime()
         self._end_silent(now)
         if not self._shears.descriptors_left():
-            warn("link.no_descriptors", "cannot accept connections: too many open files")
+            warn("link.starved", "cannot accept connections: too many open files")
             self._room, self._full_again = max(1, self._crowd() - _SHED), now + _LIMIT_BACK
             self._make_room()
         elif now >= self._full_again:
@@ -198,7 +198,7 @@ class Port:
         elif event is Event.DISCONNECTED:
             self._ended(value)
         else:
-            warn("link.handshake_failed", "a connection was no peer of ours")
+            warn("handshake.failed", "a connection was no peer of ours")
 
     def _ended(self, fd: int) -> None:
         peer = self._peers.pop(fd, None)
@@ -259,7 +259,7 @@ class Port:
             return None  # a last word of the connection that had this descriptor before
         admission = None if number is None else self._admissions.take(number)
         if admission is None:
-            self._refuse(peer, "link.not_admitted", "a connection speaks that was never admitted, or is no more")
+            self._refuse(peer, "link.unadmitted", "a connection speaks that was never admitted, or is no more")
             return None
         peer.user_id, peer.admission = user_id, admission
         return peer
@@ -271,7 +271,7 @@ class Port:
         if len(frame) > self._limits.frame:
             return "link.oversized", "a frame is above the limit; its connection is cut"
         if peer is not None and not peer.route and (not _is_given(route) or _property(frame, "Identity")):
-            return "link.identity", "a peer claims a routing id; its connection is cut"
+            return "identity.claimed", "a peer claims a routing id; its connection is cut"
         return None
 
     def _join(self, peer: Peer, route: bytes) -> None:
@@ -292,7 +292,7 @@ class Port:
         """Cut what is above the limit: who has been silent longest, or the newest one when all have spoken."""
         while not self._closed and self._crowd() > self._room:
             self.cut(next(iter(self._silent.values())) if self._silent else next(reversed(self._routes.values())))
-            warn("link.too_many", "too many connections; one is cut")
+            warn("link.crowded", "too many connections; one is cut")
 
     def _end_silent(self, now: float) -> None:
         for peer in [peer for peer in self._silent.values() if peer.since + self._limits.silence <= now]:

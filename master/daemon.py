@@ -15,7 +15,7 @@ from common.aio import cancelled, guarded
 from common.canary import Canary
 from common.control_server import ControlServer
 from common.daemon import Daemon
-from common.errors import JrError
+from common.errors import JrError, UsageError
 from common.files import FolderLock, private_folder
 from common.host.core import Host, Limits
 from common.host.planner import TablePlanner
@@ -123,13 +123,16 @@ class MasterDaemon(Daemon):
                 while await shell.write(partial(shell.store.expire, *retention.limits(), BATCH)):
                     pass
             except JrError as error:
-                limited(_log, "expire").error("%s", error, extra={"action": "store.expire"})
+                limited(_log, "expire").error("%s", error, extra={"action": "expiry.failed"})
 
     def _surroundings(self, shell: Shell, executor: Executor, hub: ZmqHub, pair: KeyPair) -> Surroundings:
         settings = self._settings
 
         def join(token: str, address: str | None) -> str:
             host = address or (settings.bind if settings.bind not in _ANY else socket.getfqdn())
+            if address is None and host.startswith("localhost") and settings.bind in _ANY:
+                raise UsageError("cannot tell where minions reach this master: this host has no name but localhost; "
+                                 "name its address with --address")
             return write_join(Join(master=host, port=hub.port, enrol_port=hub.enrol_port, key=pair.public, token=token))
 
         def status() -> dict[str, Any]:

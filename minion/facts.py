@@ -31,7 +31,7 @@ def collect(minion: MinionId, custom: Mapping[str, Any] | None = None) -> dict[s
     }
     for name in found.keys() & (custom or {}).keys():
         _LOG.warning("cannot set the fact %s from the settings: it is found on the host", name,
-                     extra={"action": "facts.custom", "minion": str(minion)})
+                     extra={"action": "facts.ignored", "minion": str(minion)})
     return {**(custom or {}), **found}
 
 

@@ -148,7 +148,7 @@ class Link:
         try:
             self._line = opener(self._master.host, port, self._master.key, self._pair, self)
         except JrError as error:
-            limited(_log, "open").error("%s", error, extra={"action": "bus.connect"})
+            limited(_log, "open").error("%s", error, extra={"action": "bus.failed"})
             asyncio.get_running_loop().call_soon(self.closed, Closed.FAILED)
 
     def _end_line(self) -> None:
@@ -162,7 +162,7 @@ class Link:
         try:
             sent = self._line.send(codec.encode(message))
         except codec.CodecError as error:
-            _log.error("%s", error, extra={"action": "bus.send"})
+            _log.error("%s", error, extra={"action": "send.failed"})
             return
         if sent:
             self._agent.said(now())

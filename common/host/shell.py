@@ -129,7 +129,7 @@ class HostShell:
                 await self.disk(lambda: self.folders.drop_outputs(clock.wall() - keep))
             except OSError as error:
                 _log.error("cannot remove old output, and try again later: %s", error,
-                           extra={"action": "output.expire"})
+                           extra={"action": "output.failed"})
             await asyncio.sleep(HOUSEKEEPING)
 
     def apply(self, effects: Sequence[Any]) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 
 PREFIX = "jr-"
+
+
+_GONE = {errno.ENOENT, errno.ENODEV}
 
 
 class Cgroup:
@@ -31,13 +35,19 @@ class Cgroup:
         """Whether no process lives in it or below; one that was removed is empty."""
         try:
             return "populated 0" in (self.path / "cgroup.events").read_text("ascii")
-        except FileNotFoundError:
-            return True
+        except OSError as error:
+            # Only an empty one can be removed, by whoever tidies up: also between our open and our read.
+            if error.errno in _GONE:
+                return True
+            raise
 
     def kill(self) -> None:
         """KILL all of it in one step that a fork cannot outrun."""
-        with contextlib.suppress(FileNotFoundError):
+        try:
             self._write("cgroup.kill", "1")
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
 
     def remove(self) -> bool:
         """Remove it, with those below; False when processes still live there."""

@@ -271,15 +271,24 @@ class JobFolders:
     def settle(self, jid: Jid) -> State | None:
         """What became of a job that has no supervisor: the state in which it ended, concluded here if need be.
 
-        None when nothing of it was started. Takes some seconds at worst. Raises OSError.
+        None when nothing of it was started. Takes some seconds at worst. Raises OSError, and SpoolError when it ended
+        and its return was damaged, so that nothing is left to tell how.
         """
-        if (state := self.spool_state(jid)) is not None:
-            self._retire(jid)
-            return state
+        damage: SpoolError | None = None
+        if self.layout.spool_of(jid).exists():
+            try:
+                state: State = codec.from_minion.decode(self.spool_read(jid)).state
+            except SpoolError as error:
+                damage = error
+            else:
+                self._retire(jid)
+                return state
         record = self.read_record(jid)
-        if record is None or record.started is None:
-            return None
-        return self.clean_up(jid, record)
+        if record is not None and record.started is not None:
+            return self.clean_up(jid, record)
+        if damage is not None:
+            raise damage
+        return None
 
     def clean_up(self, jid: Jid, record: JobRecord) -> State | None:
         """End a job that was started and whose supervisor is gone: what is left of it goes, and `lost` is spooled.

@@ -116,7 +116,7 @@ def finger(minion: str | None, fmt: Format, root: str | None) -> Exit:
         found[name] = key["fingerprint"]
     printer = Printer(NAME, fmt)
     printer.show("value", found)
-    if minion is None:
+    if minion is None and fmt == "table":
         printer.note(f"the master's public key, for master_key in the settings of minions: {answer['master']['key']}")
     return Exit.OK
 

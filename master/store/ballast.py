@@ -34,10 +34,12 @@ class Ballast:
             finally:
                 os.close(fd)
         except OSError as error:
-            LOG.warning("cannot set space aside at %s: %s", self._path, error.strerror, extra={"action": "ballast"})
+            LOG.warning("cannot set space aside at %s: %s", self._path, error.strerror,
+                        extra={"action": "ballast.failed"})
             return False
         if not size:
-            LOG.warning("cannot set space aside at %s: the disk is full", self._path, extra={"action": "ballast"})
+            LOG.warning("cannot set space aside at %s: the disk is full", self._path,
+                        extra={"action": "ballast.failed"})
         return size > 0
 
     def release(self) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
+
+import pytest
 
 from common import keys
 from common.canary import Canary
 from common.link import Closed, Key
+from common.zmqline import open_line
 from tests.lib.links import ZmqWorld, until_async
 
 
@@ -112,3 +116,29 @@ def test_a_miss_or_two_is_no_alarm() -> None:
         assert canary.seen[:4] == [Closed.FAILED] * 4
 
     play(story)
+
+
+class _Clumsy:
+    """An owner of a line that fails when it is told the end."""
+
+    def opened(self) -> None:
+        raise AssertionError("nobody listens there")
+
+    def received(self, frame: bytes) -> None:
+        raise AssertionError("nobody listens there")
+
+    def closed(self, why: Closed) -> None:
+        raise RuntimeError("clumsy")
+
+
+def test_an_owner_that_fails_when_a_line_gives_up_costs_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        loose: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: loose.append(context))
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            open_line("127.0.0.1", silent.getsockname()[1], keys.generate().public, keys.generate(), _Clumsy(),
+                      give_up=0.05)
+            await until_async(lambda: "cannot handle the end of a line" in caplog.text or loose, "the end")
+        assert loose == []
+
+    asyncio.run(run())

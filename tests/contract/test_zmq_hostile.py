@@ -497,7 +497,7 @@ def test_garbage_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> No
 
     with caplog.at_level(logging.WARNING, "jr.link"):
         play(story)
-    assert sum(record.__dict__["action"] == "link.handshake_failed" for record in caplog.records) <= 1
+    assert sum(record.__dict__["action"] == "handshake.failed" for record in caplog.records) <= 1
 
 
 def test_hubs_of_one_process_start_with_different_routing_ids() -> None:  # R-A15

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lib.fleet import Fleet, started
+from tests.lib.wait import until
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
 UNKNOWN = "20200101000000000000"
@@ -179,3 +180,12 @@ def test_130_detached_by_ctrl_c(fleet: Fleet) -> None:
     assert set(fleet.run("jobs.active").json[jid]["running"]) == {"m1", "m2"}
     assert fleet.run("jobs.kill", jid).code == 0
 
+
+
+def test_whoever_leaves_early_leaves_no_trace_in_the_log(fleet: Fleet) -> None:
+    """Ctrl-C or a closed pipe in the middle of an answer is no fault of the master's."""
+    for _ in range(10):
+        with fleet.spawn("jr", "*", "test.ping") as client:
+            client.kill()
+    until(lambda: fleet.jr("*", "test.ping").code == 0, what="the master answers")
+    assert "Traceback" not in fleet.logs()

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,76 @@ def test_a_host_without_resources_starts_nothing(tmp_path: Path, call: str) -> N
     assert not marker.exists()
     end = _returned(folders, record.jid)
     assert (end.state, end.evidence.reason) == (State.FAILED, "cannot start it: Too many open files")
+
+
+def _unreadable_stops(folders: JobFolders, jid: Jid, first: int, last: int) -> Callable[[], None]:
+    """A spoiler: from the first to the last time, the stop requests cannot be read."""
+    def spoil() -> None:
+        real, count, stops = os.open, [0], folders.layout.stops_of(jid)
+
+        def call(path: Any, *more: Any, **named: Any) -> int:
+            if path == stops:
+                count[0] += 1
+                if first <= count[0] <= last:
+                    raise OSError(errno.ENFILE, os.strerror(errno.ENFILE))
+            return real(path, *more, **named)
+
+        os.open = call
+    return spoil
+
+
+@pytest.mark.parametrize("time", [1, 2], ids=["before the start", "at the gate"])
+def test_stop_requests_that_cannot_be_read_hold_up_the_start(tmp_path: Path, time: int) -> None:
+    """R-B34: among them may be one to end the job, so nothing is started."""
+    folders = JobFolders(tmp_path / "state")
+    marker = tmp_path / "marker"
+    record = accept(folders, f"echo ran >>{marker}")
+    pid = fork_supervisor(folders.layout, record.jid, _unreadable_stops(folders, record.jid, time, time))
+    status = os.waitpid(pid, 0)[1]
+    assert not marker.exists()
+    if time == 1:
+        assert status != 0
+        assert folders.settle(record.jid) is None  # nothing was started: the agent tries again
+        return
+    end = _returned(folders, record.jid)
+    assert (end.state, end.evidence.reason) == (
+        State.FAILED, "cannot read its stop requests: Too many open files in system")
+
+
+def test_a_stop_request_that_cannot_be_read_is_read_later(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """R-B34."""
+    folders = JobFolders(tmp_path / "state")
+    record = accept(folders, "exec sleep 300")
+    pid = fork_supervisor(folders.layout, record.jid, _unreadable_stops(folders, record.jid, 3, 4))
+    until(lambda: (one := folders.read_record(record.jid)) is not None and one.started, what="the start")
+    folders.append_stop(record.jid, request("kill"))
+    assert lock.wake(folders.layout.claim_of(record.jid))
+    os.waitpid(pid, 0)
+    end = _returned(folders, record.jid)
+    assert (end.state, end.evidence.by) == (State.KILLED, "tester@here")
+    assert capfd.readouterr().err.count("cannot read") == 1
+
+
+def test_the_record_of_a_job_that_never_started_is_removed_for_good(tmp_path: Path) -> None:
+    """P2: one that came back after a power cut, when the return is sent and forgotten, would be started."""
+    folders = JobFolders(tmp_path / "state")
+    steps = tmp_path / "steps"
+
+    def spoil() -> None:
+        real = os.fsync
+
+        def fsync(fd: Any) -> None:
+            with steps.open("a") as file:
+                file.write(Path(os.readlink(f"/proc/self/fd/{fd}")).name + "\n")
+            real(fd)
+
+        os.fsync = fsync
+
+    record = accept(folders, "true")
+    folders.append_stop(record.jid, request("kill"))
+    os.waitpid(fork_supervisor(folders.layout, record.jid, spoil), 0)
+    assert steps.read_text().split()[-2:] == ["spool", "proc"]
+    assert _returned(folders, record.jid).state is State.KILLED
 
 
 def test_a_payload_killed_at_its_gate_is_a_failure(tmp_path: Path) -> None:
@@ -391,8 +462,10 @@ def test_nothing_to_adopt_and_nothing_to_wake(tmp_path: Path) -> None:
     async def story(host: TestHost) -> list[bool]:
         jid = (await host.run("run.shell", "true")).jid
         unknown = make_record("run.shell").jid
-        return [host.executor.adopt(jid), host.executor.wake(jid), host.executor.adopt(unknown)]
-    assert on_host(tmp_path, story) == [False, False, False]
+        for one in (jid, unknown):
+            host.executor.wake(one)
+        return [host.executor.adopt(jid), host.executor.adopt(unknown)]
+    assert on_host(tmp_path, story) == [False, False]
 
 
 def _kill_spawner(host: TestHost) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from pathlib import Path
@@ -63,6 +64,18 @@ def test_a_spawner_that_cannot_load_is_one_clear_error(tmp_path: Path, capfd: py
     with pytest.raises(JrError, match="cannot start the spawner: it ended before it was ready"):
         on_host(tmp_path, lambda host: host.run("x.y"), packages=["no.such.package"])
     assert "No module named 'no'" in capfd.readouterr().err  # the whole story is in the journal
+
+
+def test_a_spawner_that_cannot_be_watched_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R-B34."""
+    def fail(pid: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    before = processes.walk(os.getpid()), _descriptors(os.getpid())
+    monkeypatch.setattr(os, "pidfd_open", fail)
+    with pytest.raises(JrError, match=r"cannot start the spawner: .*Too many open files"):
+        on_host(tmp_path, lambda host: host.run("x.y"))
+    assert (processes.walk(os.getpid()), _descriptors(os.getpid())) == before
 
 
 def test_a_state_folder_with_a_long_path(tmp_path: Path) -> None:

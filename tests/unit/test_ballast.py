@@ -44,4 +44,4 @@ def test_no_folder_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture
         assert not Ballast(tmp_path / "missing" / "ballast").keep()
     [record] = caplog.records
     assert "cannot set space aside" in record.getMessage()
-    assert record.__dict__["action"] == "ballast"
+    assert record.__dict__["action"] == "ballast.failed"

@@ -10,6 +10,8 @@ import pytest
 from common.functions import Agent, Command, Failed, Job, inline, inline_reads, invoke
 from common.ids import Jid
 from common.proc.describe import Unusable, describe, hint_of
+from common.proc.given import give
+from runners.api import Master
 
 JOB = Job(jid=Jid("20260102030405123456"), function="test.it", user="ann")
 
@@ -164,3 +166,20 @@ class TestInvoke:
     def test_failed_carries_a_value(self) -> None:
         assert Failed("no", {"left": 3}).value == {"left": 3}
         assert str(Failed("no")) == "no"
+
+    def test_a_signature_is_worked_out_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def greet(name: str, job: Job) -> str:
+            return f"{name} {job.user}"
+
+        describe(greet)  # as the spawner does, before it forks
+        monkeypatch.setattr(inspect, "signature", None)
+        assert invoke(greet, ["hello"], {}, job=JOB) == "hello ann"
+        assert invoke(greet, [], {"name": "hello"}, job=JOB) == "hello ann"
+
+    def test_so_is_that_of_a_function_which_is_given_something(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def count(text: str, master: Master) -> int:
+            return len(text)
+
+        given = give({"x.count": count}, {"master": ["builtins", "str", "it"]})["x.count"]
+        monkeypatch.setattr(inspect, "signature", None)
+        assert invoke(given, ["hello"], {}, job=JOB) == 5

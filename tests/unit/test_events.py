@@ -114,6 +114,7 @@ def test_what_waits_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None
             for _ in range(4):
                 watchers.tell(large)
             watchers.tell(MOVED)  # small, but behind one that was lost: what a watcher sees has no holes
+            assert watch._queue.qsize() == 4  # three events and the end
             assert await taken(watch, 3) == [large] * 3
             with pytest.raises(UnreachableError, match="too slow"):
                 await watch.next()

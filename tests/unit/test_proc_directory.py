@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import errno
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -297,6 +299,19 @@ def test_settling(folders: JobFolders) -> None:
     assert folders.settle(A) is State.KILLED
 
 
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_job_whose_return_was_damaged_has_ended_all_the_same(folders: JobFolders, recorded: bool) -> None:
+    """R-B30, P2: it is none that may be started."""
+    folders.claim(A, 1.0)
+    folders.spool_put(returned())
+    if recorded:
+        folders.write_record(record())
+    folders.layout.spool_of(A).write_bytes(b"x")
+    with pytest.raises(SpoolError, match="it does not begin as one"):
+        folders.settle(A)
+    assert len(list(folders.layout.quarantine.iterdir())) == 1
+
+
 def test_a_started_job_without_supervisor_is_lost(folders: JobFolders) -> None:
     folders.claim(A, 1.0)
     folders.write_record(record(started=3.0, boot_id="another", pid=1, create_time=1, state=State.RUNNING))
@@ -335,3 +350,125 @@ def test_old_output_goes(folders: JobFolders) -> None:
         os.utime(path, (clock.wall() - age, clock.wall() - age))
     assert folders.drop_outputs(clock.wall() - 50) == 1
     assert [path.name for path in folders.layout.output.iterdir()] == [f"{B}.out"]
+
+
+# what the host cannot do for a while
+
+
+def _full(folders: JobFolders) -> None:
+    """A job that is recorded with its claim and a stop request, and another one's return."""
+    folders.claim(A, 1.0)
+    folders.write_record(record(started=3.0, boot_id="another", state=State.RUNNING))
+    folders.append_stop(A, request("kept"))
+    folders.spool_put(returned(B))
+
+
+READS: dict[str, Callable[[JobFolders], Any]] = {
+    "claims": lambda folders: folders.claims(),
+    "records": lambda folders: folders.records(),
+    "record": lambda folders: folders.read_record(A),
+    "stops": lambda folders: folders.read_stops(A),
+    "another stop": lambda folders: folders.append_stop(A, request("new")),
+    "return": lambda folders: folders.spool_read(B),
+    "state": lambda folders: folders.spool_state(B),
+    "settle": lambda folders: folders.settle(A),
+    "supervisor": lambda folders: folders.has_supervisor(A),
+}
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO])
+@pytest.mark.parametrize("name", READS)
+def test_what_cannot_be_read_for_now_is_not_damaged(
+    folders: JobFolders, monkeypatch: pytest.MonkeyPatch, name: str, number: int
+) -> None:
+    """R-B34: neither a record, nor a claim, nor a kill request, nor an unsent return goes to quarantine for that."""
+    _full(folders)
+    before = {path: path.read_bytes() for path in folders.layout.state.glob("*/*")}
+    real = os.open
+
+    def fail(path: Any, flags: int, *more: Any, **named: Any) -> int:
+        if not flags & (os.O_WRONLY | os.O_DIRECTORY):
+            raise OSError(number, os.strerror(number), str(path))
+        return real(path, flags, *more, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", fail)
+        with pytest.raises(OSError) as caught:
+            READS[name](folders)
+    assert caught.value.errno == number
+    assert {path: path.read_bytes() for path in folders.layout.state.glob("*/*")} == before
+    READS[name](folders)
+    assert list(folders.layout.quarantine.iterdir()) == []
+
+
+def test_a_claim_that_cannot_be_looked_at_is_kept(folders: JobFolders, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders.claim(A, 1.0)
+
+    def fail(claim: Path) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lock, "holder", fail)
+        folders.drop_claim(A)
+    assert list(folders.claims()) == [A]
+    folders.drop_claim(A)
+    assert folders.claims() == {}
+
+
+# what is synced, and what need not be
+
+
+class Syncs:
+    """What was synced, by the name of the file or folder."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.names: list[str] = []
+        real = os.fsync
+
+        def fsync(fd: int) -> None:
+            path = Path(os.readlink(f"/proc/self/fd/{fd}"))
+            self.names.append(path.name if stat.S_ISDIR(os.fstat(fd).st_mode) else f"{path.parent.name}/")
+            real(fd)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+
+    def taken(self) -> list[str]:
+        """Those since the last call."""
+        names, self.names = self.names, []
+        return names
+
+
+def test_many_starts_share_the_syncs_of_their_folders(folders: JobFolders, monkeypatch: pytest.MonkeyPatch) -> None:
+    syncs = Syncs(monkeypatch)
+    for jid in (A, B, C):
+        assert folders.claim(jid, 1.0, sync=False)
+        folders.write_record(record(jid), sync=False)
+    assert syncs.taken() == ["proc/"] * 3  # no record is ever seen half written
+    folders.sync_starts([A, B, C])
+    assert syncs.taken() == ["claims/", "claims/", "claims/", "claims", "proc"]
+    assert sorted(folders.claims()) == [one.jid for one in folders.records()[0]] == [A, B, C]
+    folders.drop_claim(A)
+    folders.sync_starts([A])
+
+
+def test_what_may_come_back_is_removed_without_a_sync(folders: JobFolders, monkeypatch: pytest.MonkeyPatch) -> None:
+    _full(folders)
+    syncs = Syncs(monkeypatch)
+    folders.spool_remove(B)
+    folders.drop_claim(A)
+    assert syncs.taken() == []
+    folders.remove_record(A)
+    assert syncs.taken() == ["proc"]  # one without a start that came back would be started
+
+
+def test_a_recorded_job_gets_its_claim_again(folders: JobFolders) -> None:
+    """P2: a crash may keep the record and not the claim."""
+    folders.claim_again(record(start_by=77.0))
+    found = folders.claims()[A]
+    assert (found.start_by, found.cancelled) == (77.0, False)
+    assert found.boot_id != clock.boot_id()
+    assert not folders.claim(A, 1.0)
+    folders.drop_claim(A)
+    folders.claim(A, 5.0, 6.0)
+    folders.claim_again(record())
+    assert folders.claims()[A].until == 5.0
