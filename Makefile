@@ -15,7 +15,7 @@ demo: $(READY)  ## play the main story on a real fleet of this machine
 	$(BIN)/jr-local demo
 
 test: $(DEV)  ## run all tests
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(DEV)  ## lint, types, layers; the style figures as a report
 	$(BIN)/ruff check .

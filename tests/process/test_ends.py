@@ -208,7 +208,9 @@ def test_children_of_functions_carry_the_mark(tmp_path: Path) -> None:
 
 def test_signals_are_as_a_fresh_program_expects(tmp_path: Path) -> None:
     command = run_one(tmp_path / "1", "run.shell", "grep -E 'Sig(Blk|Ign)' /proc/self/status")
-    assert {line.split()[1] for line in command.stdout.decode().splitlines()} == {"0" * 16}
+    masks = [int(line.split()[1], 16) for line in command.stdout.decode().splitlines()]
+    # Signals 32 and 33 are the C library's own: what started us may leave them ignored, and no program can change that.
+    assert [mask & ~(3 << 31) for mask in masks] == [0, 0]
     found = value_of(run_one(tmp_path / "2", "plain.dispositions"))
     assert found == {"ignored": True, "blocked": 0}  # Python code expects the exception
 
