@@ -6,7 +6,7 @@ READY := .venv/.ready
 COMPILE = $(BIN)/python -m compileall -q common config master minion runners
 DEV := .venv/.ready-dev
 
-.PHONY: demo test check bench soak clean help
+.PHONY: demo test check bench soak chaos clean help
 
 help:
 	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -29,6 +29,9 @@ bench: $(DEV)  ## measure, each figure beside a yardstick of the same run
 
 soak: $(DEV)  ## run 1,000 simulated worlds
 	$(BIN)/python -m tests.sim.soak 1000
+
+chaos: $(DEV)  ## run 1,000 real jobs while daemons are killed at random
+	$(BIN)/python -m tests.chaos
 
 clean:  ## remove what the other targets made
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
