@@ -112,8 +112,13 @@ class Limits:
             self._seen.popitem(last=False)
         return held
 
+    def forget(self) -> None:
+        """Begin anew: every key may have its line again."""
+        self._seen.clear()
 
-_LIMITS = Limits()
+
+LIMITS = Limits()
+"""Those of the process."""
 
 
 class LimitedLogger(logging.LoggerAdapter[logging.Logger]):
@@ -134,7 +139,7 @@ class LimitedLogger(logging.LoggerAdapter[logging.Logger]):
             self.logger.log(level, f"{msg} ({held} more like it were held back)" if held else msg, *args, **kwargs)
 
 
-def limited(logger: logging.Logger, key: str, seconds: float = 60.0, limits: Limits = _LIMITS) -> LimitedLogger:
+def limited(logger: logging.Logger, key: str, seconds: float = 60.0, limits: Limits = LIMITS) -> LimitedLogger:
     """A view of `logger` that writes one line of `key` in `seconds`, and with it how many were held back.
 
     For whatever others can cause at will: `limited(logger, "bad-frame").warning("cannot ...", extra={...})`.

@@ -9,11 +9,19 @@ from typing import Any
 import hypothesis
 import pytest
 
+from common.log import LIMITS
+
 # The same examples in every run, and no time limits: a machine may be slow, and a test must not fail by chance.
 hypothesis.settings.register_profile("jr", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("jr")
 
 UNIT = Path(__file__).parent / "unit"
+
+
+@pytest.fixture(autouse=True)
+def _own_log_limits() -> None:
+    """One line a minute is meant for a daemon: a test must not be silent because the one before it has spoken."""
+    LIMITS.forget()
 
 
 @pytest.fixture(autouse=True)
