@@ -1,26 +1,32 @@
-"""`python -m tests.chaos`: jobs on a real fleet whose daemons are killed at random. Exit code 1 when a promise broke.
+"""`python -m tests.chaos [NAME] [options]`: one long scenario on a real fleet. Exit code 1 when a promise broke.
 
-`--seed` fixes what is killed in which order and what the jobs are; the moments differ, since the machine is real.
+Each scenario is a module of this package by its name, with `options(parser)` and `run(options)`, which returns the exit
+code. Without a name it is the storm.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 
-from tests.chaos.storm import storm
+SCENARIOS = {
+    "storm": "jobs on a fleet whose daemons are killed at random",
+}
 
 
 def main() -> int:
-    """Run the storm, and say what became of every job."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=1000, help="how many (default 1000)")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=2.5, help="how long the storm lasts (default 2.5)")
-    options = parser.parse_args()
-    outcome = storm(options.jobs, options.seed, options.minutes * 60)
-    print(outcome.report(), flush=True)
-    return 0 if outcome.good else 1
+    """Run the scenario that is named."""
+    words = sys.argv[1:]
+    name = words.pop(0) if words and not words[0].startswith("-") else "storm"
+    if name not in SCENARIOS:
+        print("cannot run", name, "- there are:", *(f"\n  {one:10} {what}" for one, what in SCENARIOS.items()))
+        return 2
+    scenario = importlib.import_module(f"tests.chaos.{name}")
+    parser = argparse.ArgumentParser(prog=f"python -m tests.chaos {name}", description=scenario.__doc__)
+    scenario.options(parser)
+    code: int = scenario.run(parser.parse_args(words))
+    return code
 
 
 if __name__ == "__main__":

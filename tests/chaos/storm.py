@@ -1,7 +1,11 @@
-"""Jobs on a fleet whose daemons are killed at random: all of them, again and again, while the jobs are under way."""
+"""Jobs on a fleet whose daemons are killed at random: all of them, again and again, while the jobs are under way.
+
+`--seed` fixes what is killed in which order and what the jobs are; the moments differ, since the machine is real.
+"""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import random
@@ -20,6 +24,20 @@ LONGEST = 3.0
 """Seconds of the longest job."""
 RETRY = 0.05
 """Seconds between two looks for a master that is away."""
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """What may be asked for."""
+    parser.add_argument("--jobs", type=int, default=1000, help="how many (default 1000)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=2.5, help="how long the storm lasts (default 2.5)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the storm, and say what became of every job."""
+    outcome = storm(options.jobs, options.seed, options.minutes * 60)
+    print(outcome.report(), flush=True)
+    return 0 if outcome.good else 1
 
 
 class Outcome(NamedTuple):
