@@ -30,6 +30,10 @@ class MasterSettings(Struct, frozen=True, kw_only=True):
     enrol_port: Port = 4521
     keep_jobs: Keep = 86_400.0
     """How long values and outputs are kept after a job is done; 0 keeps them for ever."""
+    backup_every: Annotated[float, kinds.duration("0", "365d")] = 21_600.0
+    """How often the database is copied; 0 is never."""
+    backups: Annotated[int, kinds.number(1, 1000)] = 2
+    """Copies that are kept."""
     return_limit: Annotated[int, kinds.size("1k", "512k")] = RETURN_LIMIT
     grace: Grace = 10.0
     """Between TERM and KILL, where the request names none."""

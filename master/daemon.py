@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
@@ -37,7 +37,7 @@ from master.endpoints import Doors
 from master.local import Local
 from master.requests import Defaults
 from master.shell import Shell
-from master.store.sqlite import SqliteStore
+from master.store.backups import Backups
 from master.verbs import Surroundings, Verbs
 
 _log = logging.getLogger("jr.master")
@@ -46,6 +46,8 @@ PAIRS_KEPT = 30 * 86400.0
 """Seconds of the master's running time that a pair and its state stay, so that a late return is known (DESIGN 7)."""
 HOUSEKEEPING = 60.0
 """Seconds between two looks at what has grown old."""
+SETTLE = 60.0
+"""Seconds after the start in which no backup is made: minions come back then."""
 BATCH = 200
 """Pairs in one step of retention: a few milliseconds of the writer's time, so that no publish waits for long."""
 
@@ -63,7 +65,8 @@ class MasterDaemon(Daemon):
         lock = FolderLock(state)
         stack.callback(lock.release)
         pair = ensure(state / "pki", "master")
-        store = SqliteStore(state / "jr.db")
+        backups = Backups(state / "jr.db", self._settings.backups)
+        store = backups.open_store()
         stack.callback(store.close)
         settings = self._settings
         terms = Terms(master=fingerprint(pair.public), return_limit=settings.return_limit,
@@ -82,6 +85,10 @@ class MasterDaemon(Daemon):
         local.restart()
         housekeeping = guarded(partial(self._keep_house, shell), "housekeeping", self.fatal)
         stack.push_async_callback(cancelled, housekeeping)
+        if settings.backup_every:
+            backing_up = guarded(partial(keep_backups, backups, settings.backup_every, shell.clock.now), "backups",
+                                 self.fatal)
+            stack.push_async_callback(cancelled, backing_up)
         verbs = Verbs(shell, self._surroundings(shell, hands.executor, hub, pair))
         server = ControlServer(self._paths.master_socket, verbs.handle)
         await server.open()
@@ -146,6 +153,21 @@ class MasterDaemon(Daemon):
             no_runner=lambda name: unknown(name, executor.table, executor.broken, runner=True),
             keys=lambda: {"key": pair.public, "fingerprint": fingerprint(pair.public)},
             fingerprint=lambda key: fingerprint(Key(key)), status=status)
+
+
+async def keep_backups(backups: Backups, every: float, now: Callable[[], float]) -> None:
+    """Make a backup every so many seconds; soon after the start when there is none, or the last one is too old."""
+    newest = await asyncio.to_thread(backups.newest)
+    age = max(0.0, now() - newest.at.timestamp()) if newest else every
+    await asyncio.sleep(max(min(every, SETTLE), every - age))
+    while True:
+        try:
+            made = await asyncio.to_thread(backups.make, now())
+        except JrError as error:
+            _log.error("%s", error, extra={"action": "backup.failed"})
+        else:
+            _log.info("backed up to %s", made.path, extra={"action": "backup.made"})
+        await asyncio.sleep(every)
 
 
 _ANY = frozenset({"0.0.0.0", "::", "*"})

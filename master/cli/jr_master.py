@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 
 import click
 
+from common import clock
 from common.cli.main import main as run
 from common.cli.options import root_option
-from common.errors import Exit
+from common.errors import Exit, UsageError
+from common.files import FolderLock, private_folder
 from common.log import setup
 from config.load import describe, load_master
-from config.paths import find
+from config.paths import Paths, find
 from master.daemon import MasterDaemon
+from master.store.backups import Backups
+
+_NEWEST = "newest"
 
 
 @click.command(epilog="Examples:  jr-master --root /srv/jr --check-config  |  JR_MASTER_PORT=4600 jr-master")
@@ -21,7 +27,11 @@ from master.daemon import MasterDaemon
 @click.option("--check-config", is_flag=True, help="Say what the settings are and where each came from.")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
 @click.option("--log-format", metavar="FORMAT", help="text or json.")
-def command(root: str | None, check_config: bool, log_level: str | None, log_format: str | None) -> int:
+@click.option("--backup", is_flag=True, help="Copy the database now, also while the master runs, and end.")
+@click.option("--restore", metavar="[FILE]", is_flag=False, flag_value=_NEWEST,
+              help="Put a backup, the newest unless one is named, in the place of the database, and end.")
+def command(root: str | None, check_config: bool, log_level: str | None, log_format: str | None, backup: bool,
+            restore: str | None) -> int:
     """Run the master in the foreground, until SIGTERM or Ctrl-C.
 
     Settings come from etc/jr/master.yaml, JR_MASTER_* variables and flags, the later ones first. Stopping the master
@@ -32,9 +42,33 @@ def command(root: str | None, check_config: bool, log_level: str | None, log_for
     if check_config:
         click.echo("\n".join(describe(loaded)))
         return Exit.OK
+    backups = Backups(paths.master_state / "jr.db", loaded.settings.backups)
+    if backup:
+        click.echo(backups.make(clock.wall()).path)
+        return Exit.OK
+    if restore is not None:
+        _restore(paths, backups, restore)
+        return Exit.OK
     setup(loaded.settings.log_level, loaded.settings.log_format)
     asyncio.run(MasterDaemon(loaded.settings, paths).run())
     return Exit.OK
+
+
+def _restore(paths: Paths, backups: Backups, chosen: str) -> None:
+    lock = FolderLock(private_folder(paths.master_state))
+    try:
+        newest = backups.newest()
+        if chosen == _NEWEST and newest is None:
+            raise UsageError(f"cannot restore: there is no backup in {backups.folder}")
+        path = newest.path if chosen == _NEWEST and newest is not None else Path(chosen)
+        aside = backups.restore(path, clock.wall())
+    finally:
+        lock.release()
+    click.echo(f"restored {path}")
+    if aside is not None:
+        click.echo(f"what was there is in {aside}", err=True)
+    click.echo("Keys that were rejected or deleted since then are accepted again: see jr-key list. Jobs published "
+               "since then are known again when their minions return them.", err=True)
 
 
 def main() -> None:

@@ -27,8 +27,7 @@ _SMALL_DISK = 64 * 1024 * 1024
 def open_writer(path: Path, patience: float) -> sqlite3.Connection:
     """The one connection that writes. Makes the file when there is none. Raises StoreError."""
     if _there(path):
-        _check_file(path)
-        _check_content(path, patience)
+        check(path, patience)
     else:
         _create(path, patience)
     try:
@@ -38,6 +37,20 @@ def open_writer(path: Path, patience: float) -> sqlite3.Connection:
         raise StoreError(f"cannot open: {path}: {error.strerror}") from error
     except sqlite3.Error as error:
         raise explain("open", path, error) from error
+
+
+def check(path: Path, patience: float, *, whole: bool = False) -> None:
+    """Look through a file that is there, and change nothing of it but a mode that is too wide.
+
+    `whole` looks at every page, however many there are. Raises StoreError, and BrokenStoreError when it is damaged.
+    """
+    _check_file(path)
+    _check_content(path, patience, whole)
+
+
+def companions(path: Path) -> tuple[Path, ...]:
+    """What SQLite keeps beside a database while it is open, and after a crash: the index of the log, and the log."""
+    return path.with_name(f"{path.name}-shm"), _log_of(path), path.with_name(f"{path.name}-journal")
 
 
 def connect(path: Path, mode: str, patience: float) -> sqlite3.Connection:
@@ -92,13 +105,13 @@ def _check_file(path: Path) -> None:
         raise BrokenStoreError(f"cannot open: {path}: the file is no database, or is damaged; restore it from a backup")
 
 
-def _check_content(path: Path, patience: float) -> None:
+def _check_content(path: Path, patience: float, whole: bool) -> None:
     """Look through a connection that cannot write, so that what is refused stays as it was found."""
     log = _log_of(path).exists() and _log_of(path).stat().st_size > 0
     try:
         with contextlib.closing(connect(path, "ro", patience)) as connection:
             _check_kind(connection, path)
-            whole = number(connection, "page_count") <= (_SMALL_WITH_LOG if log else _SMALL)
+            whole = whole or number(connection, "page_count") <= (_SMALL_WITH_LOG if log else _SMALL)
             fault = connection.execute(SQL["check_whole" if whole else "check_minion"]).fetchone()[0]
             if number(connection, "version"):
                 connection.execute(SQL["check_tables"]).fetchone()
@@ -121,8 +134,8 @@ def _create(path: Path, patience: float) -> None:
     """Built beside and renamed, so that a file of this name is never an empty one."""
     beside = path.with_name(f".{path.name}.new")
     try:
-        for end in ("", "-journal", "-wal", "-shm"):
-            beside.with_name(f"{beside.name}{end}").unlink(missing_ok=True)
+        for left in (beside, *companions(beside)):
+            left.unlink(missing_ok=True)
         os.close(os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         with contextlib.closing(connect(beside, "rw", patience)) as connection:
             connection.executescript(SQL["create_file"])
