@@ -160,6 +160,8 @@ class Refused(Message, frozen=True, kw_only=True):
 
     jid: Jid
     reason: Text
+    seen: bool = False
+    """This jid was claimed here before and is over: no word about whether it ran, only that it will not run now."""
 
 
 class Started(Message, frozen=True, kw_only=True):

@@ -178,7 +178,7 @@ class Host:
             self._outbox.again(jid)
             return self._pump(now)
         if jid in self._claims:
-            return [do.Send(Refused(jid=jid, reason="seen before, and no longer held"))]
+            return [do.Send(Refused(jid=jid, reason="the minion has seen it before and holds it no more", seen=True))]
         deadline = now.boot + message.start_by - master_now
         if deadline <= now.boot:
             return [do.Send(Refused(jid=jid, reason="its time to start had passed when it came"))]

@@ -115,7 +115,8 @@ class Tracker:
                 opened.accepted_on[minion] = connection
                 return self._started(opened, minion, connection, word, now)
             case Refused():
-                return self._end(opened, minion, State.REFUSED,
+                # A jid that was seen may have run, and have been told to a master whose database is gone.
+                return self._end(opened, minion, State.LOST if word.seen else State.REFUSED,
                                  Outcome(ended=now, evidence=Evidence(reason=word.reason)), now)
             case Stopped():
                 return self._stopped(opened, minion, word, now)

@@ -66,12 +66,12 @@ def test_a_repeated_publish_is_answered_from_what_is_held() -> None:
 def test_a_jid_that_was_claimed_starts_nothing() -> None:
     host = Driven()
     host.load(claims={jid(1): Kept(9000.0)})
-    assert host.publish(1) == ["say refused 1: seen before, and no longer held"]
+    assert host.publish(1) == ["say refused 1: the minion has seen it before and holds it no more"]
     host.publish(2)
     host.ended(2)
     host.welcomed()
     host.ack(2)
-    assert host.publish(2) == ["say refused 2: seen before, and no longer held"]
+    assert host.publish(2) == ["say refused 2: the minion has seen it before and holds it no more"]
 
 
 def test_a_claim_is_kept_an_hour_past_the_deadline_and_as_long_as_the_job_is_held() -> None:

@@ -59,7 +59,7 @@ def test_a_job_that_has_ended_says_its_return_again(host: Driven) -> None:
 
 def test_a_job_that_was_never_seen_will_never_start(host: Driven) -> None:
     assert host.stop(9) == ["claim 9", "say stop s1 of 9: cancelled"]
-    assert host.publish(9) == ["say refused 9: seen before, and no longer held"]
+    assert host.publish(9) == ["say refused 9: the minion has seen it before and holds it no more"]
     assert host.stop(9) == ["say stop s1 of 9: cancelled"], "the first answer may have been lost"
     assert host.host.jobs().get(jid(9)) is None
 
