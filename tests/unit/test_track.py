@@ -95,7 +95,6 @@ def test_a_minion_that_has_seen_the_job_before_may_have_run_it(master: Ruled) ->
     """As after a restore: its return was acknowledged to the database that is gone. P5, P4."""
     name, _ = master.publish("m1")
     assert master.say(1, "m1", Refused(jid=name, reason="seen", seen=True))[:1] == ["save 100 m1=lost"]
-    assert master.say(1, "m1", returned(name))[:1] == ["save 100 m1=succeeded"]
 
 
 def test_a_refusal_after_the_acceptance_is_stale(master: Ruled) -> None:
