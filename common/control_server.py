@@ -85,6 +85,8 @@ class ControlServer:
         self._authorise = authorise
         self._limits = limits
         self._tasks: set[asyncio.Task[None]] = set()
+        self._idle: dict[_Client, None] = {}
+        """Those between two requests, in the order in which they became so."""
         self._names: dict[int, str] = {}
         self._server: asyncio.Server | None = None
         self._inode = 0
@@ -116,14 +118,15 @@ class ControlServer:
         if self._server is None:
             writer.transport.abort()
             return
-        task = asyncio.get_running_loop().create_task(self._converse(_Client(reader, writer, self._limits)))
+        client = _Client(reader, writer, self._limits)
+        task = asyncio.get_running_loop().create_task(self._converse(client))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _converse(self, client: _Client) -> None:
         """One connection, from its first byte to its last."""
         try:
-            if len(self._tasks) > self._limits.connections:
+            if len(self._tasks) > self._limits.connections and not self._make_room():
                 await client.refuse(Exit.UNREACHABLE, f"cannot serve more than {self._limits.connections} clients")
             else:
                 await self._serve(client, await self._caller(client))
@@ -141,11 +144,14 @@ class ControlServer:
         incoming = asyncio.ensure_future(client.receive())
         try:
             while True:
+                self._idle[client] = None
                 async with asyncio.timeout(self._limits.idle_seconds):
                     request = _checked(await incoming)
+                del self._idle[client]
                 incoming = asyncio.ensure_future(client.receive())
                 await client.send(await self._answer(request, caller, client, incoming))
         finally:
+            self._idle.pop(client, None)
             incoming.cancel()
             # Its outcome is of no interest, but has to be fetched, or asyncio reports it.
             await asyncio.gather(incoming, return_exceptions=True)
@@ -183,6 +189,17 @@ class ControlServer:
         except Exception:  # whatever a verb does wrong must cost this request only
             _log.exception("request %s failed", verb, extra={**extra, "action": "request.failed"})
         return _error(Exit.FAILED, f"cannot do {verb}: internal error; the log of the daemon says more")
+
+    def _make_room(self) -> bool:
+        """Hang up on who has gone the longest without a request; False when all are being served."""
+        idlest = next(iter(self._idle), None)
+        if idlest is None:
+            return False
+        del self._idle[idlest]
+        limited(_log, "crowded").warning("more than %d clients: the one that was idle for the longest is cut",
+                                         self._limits.connections, extra={"action": "client.cut"})
+        idlest.abort()
+        return True
 
     async def _caller(self, client: _Client) -> Caller:
         uid, pid = client.credentials()

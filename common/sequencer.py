@@ -19,6 +19,8 @@ _log = logging.getLogger("jr.sequencer")
 
 BOUND = 50_000
 """Effects that may wait. Past it whoever brings work is told so; what minions say comes again by itself."""
+BYTES = 64 * 1024 * 1024
+"""What the effects that wait may weigh, together, as whoever brings them says."""
 
 
 class Then(Struct, frozen=True):
@@ -45,6 +47,7 @@ class Sequencer(Generic[E]):
         self._broken = broken
         self._thread = thread
         self._queue: deque[E] = deque()
+        self._weight = self._writing = 0
         self._busy = False
         self._acting = False
         self._idle: asyncio.Event = asyncio.Event()
@@ -53,11 +56,12 @@ class Sequencer(Generic[E]):
     @property
     def full(self) -> bool:
         """Whether new work should be turned away until the disk has caught up."""
-        return len(self._queue) >= BOUND
+        return len(self._queue) >= BOUND or self._weight + self._writing >= BYTES
 
-    def submit(self, effects: Sequence[E]) -> None:
-        """Queue effects, and apply what can leave at once."""
+    def submit(self, effects: Sequence[E], weight: int = 0) -> None:
+        """Queue effects, and apply what can leave at once. `weight` is how many bytes they keep in memory, about."""
         self._queue.extend(effects)
+        self._weight += weight
         self._turn()
 
     async def drained(self) -> None:
@@ -74,9 +78,11 @@ class Sequencer(Generic[E]):
         finally:
             self._acting = False
         if not self._queue:
+            self._weight = 0
             self._idle.set()
             return
         self._idle.clear()
+        self._writing, self._weight = self._weight, 0
         self._busy = True
         batch = list(self._queue)
         self._queue.clear()
@@ -92,9 +98,11 @@ class Sequencer(Generic[E]):
 
     def _committed(self, batch: list[E], done: asyncio.Future[None]) -> None:
         self._busy = False
+        self._writing = 0
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
         if error is not None:
             self._queue.clear()
+            self._weight = 0
             self._idle.set()
             self._broken(error)
             return

@@ -20,7 +20,7 @@ from common.sequencer import Sequencer, Then
 from master.core import effects as do
 from master.core.core import LOCAL, Core, Terms
 from master.events import Watchers
-from master.records import Job, Pair, Snapshot
+from master.records import AddJob, Job, MovePair, Pair, Snapshot
 from master.store.base import BrokenStoreError, Store, StoreError, UnknownJobError
 
 _log = logging.getLogger("jr.master")
@@ -77,7 +77,7 @@ class Shell:
     def apply(self, effects: Sequence[do.Effect]) -> None:
         """Apply what the core wants."""
         if effects:
-            self._sequencer.submit(effects)
+            self._sequencer.submit(effects, sum(map(_weight, effects)))
         self._arm()
 
     async def committed(self, effects: Sequence[do.Effect]) -> None:
@@ -124,6 +124,9 @@ class Shell:
                 self.cut(connection)
             case do.DropKey(key):
                 self._cut_key(key)
+            case do.Alarm(minion, jid, reason):
+                limited(_log, f"alarm {minion}").warning("refused the word of a minion: %s", reason, extra={
+                    "action": "word.refused", "jid": jid, "minion": minion})
             case do.Recall(jid):
                 task = asyncio.ensure_future(self.read(lambda: self._recall(jid)))
                 core = self.core
@@ -214,3 +217,13 @@ class Shell:
 
     def _tick(self) -> None:
         self.apply(self.core.tick(self.clock.now()))
+
+
+def _weight(effect: do.Effect) -> int:
+    """The bytes of a minion's that an effect keeps in memory until it is applied."""
+    match effect:
+        case do.Save(MovePair(Pair(outcome=outcome))) if outcome is not None:
+            return len(outcome.value or b"") + len(outcome.stdout) + len(outcome.stderr)
+        case do.Save(AddJob(job)):
+            return len(bytes(job.fields.args)) + len(bytes(job.fields.kwargs))
+    return 0

@@ -5,6 +5,7 @@ Requests of operators and words of minions come in as method calls; each returns
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from msgspec import Struct, structs
@@ -35,7 +36,7 @@ from master.core import effects as do
 from master.core.keys import Keyring, digest
 from master.core.ledger import Ledger, OpenJob
 from master.core.presence import Fleet
-from master.core.track import Tracker, Word
+from master.core.track import NOT_A_TARGET, Tracker, Word
 from master.records import AddStop, AddToken, Job, Outcome, Pair, Snapshot, Stop
 
 LATELY = 300.0
@@ -46,6 +47,8 @@ HELD_MOST = 100_000
 """Jobs that a minion may say it holds: ten times what one takes."""
 RECALLS = 1000
 """Words that may wait for a job to be read from the store; more are dropped, and their minions say them again."""
+RECALLS_OF_MINION = 500
+"""Of those, how many may be one minion's: more than it has under way at once, and never all there are."""
 
 
 class Terms(Struct, frozen=True, kw_only=True):
@@ -94,6 +97,7 @@ class Core:
         self._track = Tracker(self.ledger, self.fleet, terms.answer_grace)
         self._terms = terms
         self._last = snapshot.last_jid
+        self._recalls: Counter[MinionId] = Counter()
         self._waiting: dict[Jid, list[tuple[Connection, MinionId, Word]]] = {}
         self._absent: Timers[MinionId] = Timers()
         self._coming = {minion.id for minion in snapshot.minions
@@ -213,9 +217,13 @@ class Core:
             return [do.Drop(connection, "its key is not accepted")]
         if len(bytes(hello.facts)) > FACTS_LIMIT:
             return [do.Drop(connection, f"its facts have more than {FACTS_LIMIT} bytes")]
+        current = self.fleet.get(minion)
+        if current is not None and current.connection == connection:
+            # One greeting is one row to save: without end they would be a flood that nothing holds back.
+            return [do.Drop(connection, "it said hello twice"), *self.gone(connection, minion, now, "cut")]
         if (hello.start, hello.connection) <= (row.start, row.connection):
             return [do.Drop(connection, "an older connection of the same minion")]
-        was_up = self.fleet.get(minion) is not None
+        was_up = current is not None
         older = self.fleet.add(minion, connection, now)
         self._absent.clear(minion)
         effects: list[do.Effect] = [self.keys.put(structs.replace(
@@ -250,25 +258,25 @@ class Core:
         opened = self.ledger.jobs.get(word.jid)
         if opened is not None:
             return self._tracked(opened, connection, minion, word, now)
-        waiting = self._waiting.get(word.jid)
-        if waiting is not None:
-            waiting.append((connection, minion, word))
+        if self._recalls.total() >= RECALLS or self._recalls[minion] >= RECALLS_OF_MINION:
             return []
-        if len(self._waiting) >= RECALLS:
-            return []
-        self._waiting[word.jid] = [(connection, minion, word)]
-        return [do.Recall(word.jid)]
+        self._recalls[minion] += 1
+        waiting = self._waiting.setdefault(word.jid, [])
+        waiting.append((connection, minion, word))
+        return [do.Recall(word.jid)] if len(waiting) == 1 else []
 
     def _tracked(self, opened: OpenJob, connection: Connection, minion: MinionId, word: Word,
                  now: float) -> list[do.Effect]:
-        if minion not in opened.pairs and isinstance(word, (Accepted, Return)) \
-                and opened.job.target_type == "minion" and not word.jid.suffix:
+        # A job that a restore has lost is known again from the first minion that spoke of it; the others follow.
+        lost = opened.job.target_type == "minion" and not word.jid.suffix
+        if minion not in opened.pairs and lost and isinstance(word, (Accepted, Return)):
             self.ledger.join(opened, minion)
         if minion in opened.pairs:
             return self._track.word(opened, minion, connection, word, now)
+        effects: list[do.Effect] = [] if lost else [do.Alarm(minion, word.jid, NOT_A_TARGET)]
         if isinstance(word, Return):
-            return [do.Send(connection, Ack(jid=word.jid, refused="this job never targeted its sender"))]
-        return []
+            effects.append(do.Send(connection, Ack(jid=word.jid, refused=NOT_A_TARGET)))
+        return effects
 
     def recalled(self, jid: Jid, job: Job | None, pairs: list[Pair], now: float) -> list[do.Effect]:
         """What the store knows of a job that is not open, for the words that wait for it."""
@@ -276,7 +284,7 @@ class Core:
         opened = self.ledger.jobs.get(jid)
         if opened is None and job is not None:
             opened = OpenJob(job=job, pairs={pair.minion: pair for pair in pairs}, open=set())
-        for connection, minion, word in self._waiting.pop(jid, []):
+        for connection, minion, word in self._waited(jid):
             if opened is not None:
                 effects += self._tracked(opened, connection, minion, word, now)
             else:
@@ -287,7 +295,14 @@ class Core:
 
     def forget(self, jid: Jid) -> None:
         """The store could not say; whoever waits speaks again."""
-        self._waiting.pop(jid, None)
+        self._waited(jid)
+
+    def _waited(self, jid: Jid) -> list[tuple[Connection, MinionId, Word]]:
+        """The words that waited for a job; they wait no more."""
+        waited = self._waiting.pop(jid, [])
+        self._recalls.subtract(minion for _, minion, _ in waited)
+        self._recalls += Counter()  # which forgets the minions of whom none is left
+        return waited
 
     # keys
 

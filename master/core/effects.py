@@ -86,4 +86,12 @@ class Recall(Struct, frozen=True):
     jid: Jid
 
 
-Effect = Save | Send | Drop | DropKey | Emit | Recall
+class Alarm(Struct, frozen=True):
+    """A minion spoke of a job that is none of its own. It is refused; a line in the log says who tried."""
+
+    minion: MinionId
+    jid: Jid
+    reason: str
+
+
+Effect = Save | Send | Drop | DropKey | Emit | Recall | Alarm

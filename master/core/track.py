@@ -18,6 +18,8 @@ from master.records import DropStop, Job, Outcome, Pair, Stop
 AGAIN = 30.0
 """Seconds on a living connection after which what is unanswered is sent again (DESIGN 5, rule 3)."""
 
+NOT_A_TARGET = "this job never targeted its sender"
+
 Word = Accepted | Started | Refused | Return | Stopped
 
 
@@ -202,9 +204,9 @@ class Tracker:
         if not isinstance(word, (Accepted, Return)) or word.job is None:
             return None, []
         if jid.suffix not in ("", minion.suffix):
-            return None, [do.Send(connection, Ack(jid=jid, refused="this jid carries another minion's suffix"))]
+            return None, _refused(minion, connection, jid, "this jid carries another minion's suffix")
         if not jid.suffix and jid >= unminted:
-            return None, [do.Send(connection, Ack(jid=jid, refused="no master has minted this jid yet"))]
+            return None, _refused(minion, connection, jid, "no master has minted this jid yet")
         published = (word.accepted if isinstance(word, Return) else word.at) or now
         job = Job(jid=jid, fields=word.job, target=minion, target_type="minion", published=published, start_by=now,
                   metadata=word.job.metadata)
@@ -212,6 +214,10 @@ class Tracker:
         effects = self._ledger.add(job, [pair], minted=False)
         opened = self._ledger.jobs[jid]
         return opened, effects + self.word(opened, minion, connection, word, now)
+
+
+def _refused(minion: MinionId, connection: Connection, jid: Jid, reason: str) -> list[do.Effect]:
+    return [do.Alarm(minion, jid, reason), do.Send(connection, Ack(jid=jid, refused=reason))]
 
 
 def outcome_of(word: Return) -> Outcome:

@@ -7,8 +7,10 @@ import contextlib
 import errno
 import os
 import pwd
+import resource
 import socket
 import stat
+import struct
 import threading
 from pathlib import Path
 from typing import Any
@@ -34,9 +36,11 @@ def path(tmp_path: Path) -> Path:
 def raw(path: Path) -> socket.socket:
     """A client that does not keep to the rules."""
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    client.settimeout(10)
+    # With Python's own time-out a full queue of connections is an error at once, not a wait.
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", 10, 0))
     with address(str(path)) as where:
         client.connect(where)
+    client.settimeout(10)
     return client
 
 
@@ -552,15 +556,42 @@ def test_a_reader_that_reads_nothing_is_cut(path: Path) -> None:
         assert len(read_all(client)) < 2_000_000
 
 
-def test_too_many_clients_are_told_so(path: Path) -> None:
-    with serving(path, echo, Limits(connections=2)):
-        with Connection(path) as first, Connection(path) as second:
-            assert first.ask("status")
-            assert second.ask("status")
+def test_when_all_are_being_served_one_more_client_is_told_so(path: Path) -> None:
+    script = Script(watch=["wait", {}], status=[{}])
+    with serving(path, script, Limits(connections=2)):
+        with raw(path) as first, raw(path) as second:
+            for client in (first, second):
+                client.sendall(frame({"v": 1, "verb": "watch", "follow": True}))
+            until(lambda: len(script.requests) == 2, what="both are served")
             with Connection(path) as third, pytest.raises(UnreachableError, match="cannot serve more than 2 clients"):
                 third.ask("status")
         with Connection(path) as fourth:
             until(lambda: _answers(fourth, path), what="room for another client")
+
+
+@pytest.mark.parametrize("sent", [b"", b"\0", b"\0\0\0\x09half"], ids=["nothing", "half a header", "half a frame"])
+def test_idle_clients_keep_nobody_out(path: Path, sent: bytes) -> None:  # R-A22
+    count = min(1000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+    with serving(path, echo), contextlib.ExitStack() as stack:
+        held = [stack.enter_context(raw(path)) for _ in range(count)]
+        for client in held:
+            with contextlib.suppress(OSError):  # it may be cut already
+                client.sendall(sent)
+        with Connection(path) as connection:
+            assert connection.ask("status")["uid"] == os.geteuid()
+            assert connection.ask("status")["uid"] == os.geteuid()
+        assert not _cut(held[-1]), "only as many are cut as have to be"
+        assert _cut(held[0])
+
+
+def _cut(client: socket.socket) -> bool:
+    client.settimeout(0)
+    try:
+        return not client.recv(1)
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
 
 
 def _answers(connection: Connection, path: Path) -> bool:

@@ -56,6 +56,8 @@ def _effect(effect: Any) -> str:
             return f"cut {connection}: {reason}"
         case master.DropKey(key):
             return f"cut key {key}"
+        case master.Alarm(minion, jid, reason):
+            return f"alarm {minion} {number(jid)}: {reason}"
         case master.Recall(jid):
             return f"recall {number(jid)}"
     return _host(effect)

@@ -140,6 +140,15 @@ def test_an_older_connection_is_ignored() -> None:  # DESIGN 5, rule 1
     assert master.say(4, "m1", hello(3, 1))[-1] == "to 4: welcome"
 
 
+def test_a_second_hello_costs_the_connection() -> None:  # R-B25
+    master = Ruled("m1")
+    master.meet(1, "m1")
+    assert master.say(1, "m1", hello(9, 9)) == ["cut 1: it said hello twice", "event down m1: cut",
+                                                "save key k-m1 of m1 accepted"]
+    assert master.say(1, "m1", Ping(n=1)) == []
+    assert master.meet(2, "m1") == []
+
+
 def test_numbers_of_connections_outlive_the_master() -> None:
     master = Ruled(minions=[minion("m1", start=7)])
     assert master.say(1, "m1", hello(6, 99)) == ["cut 1: an older connection of the same minion"]

@@ -166,3 +166,24 @@ def test_it_says_when_the_disk_is_too_far_behind(monkeypatch: pytest.MonkeyPatch
         assert not story.queue.full
 
     assert played(scene)[-1] == "d"
+
+
+def test_it_says_when_what_waits_is_too_heavy(monkeypatch: pytest.MonkeyPatch) -> None:  # R-B25
+    monkeypatch.setattr(sequencer, "BYTES", 100)
+
+    async def scene(story: Story) -> None:
+        story.queue.submit(["light"], 1000)  # it has left already
+        assert not story.queue.full
+        story.queue.submit([Save("S1")], 60)
+        story.queue.submit([Save("S2")], 39)
+        assert not story.queue.full
+        story.queue.submit(["a"], 1)
+        assert story.queue.full
+        await story.disk.write()
+        assert not story.queue.full
+        story.queue.submit([Save("S3")], 60)
+        assert story.queue.full
+        await story.disk.write(OSError("disk full"))
+        assert not story.queue.full
+
+    assert played(scene)[-1] == "broken: disk full"

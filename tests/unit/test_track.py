@@ -12,7 +12,7 @@ from common.ids import Jid, MinionId, mint
 from common.messages import Accepted, Refused, Started, Stopped
 from common.states import State
 from master.core import effects as do
-from master.core.core import RECALLS
+from master.core.core import RECALLS, RECALLS_OF_MINION
 from master.records import MovePair, Pair
 from tests.lib.cores import FIELDS, Ruled, returned
 from tests.lib.stored import NOON, jid, job, pair
@@ -213,10 +213,11 @@ def test_two_late_returns_of_one_job(master: Ruled) -> None:
 
 def test_a_job_that_never_targeted_the_sender(master: Ruled) -> None:  # DESIGN 5, rule 5
     name, _ = master.publish("m1")
+    alarm = "alarm m2 100: this job never targeted its sender"  # R-A6
     refusal = "to 2: ack 100, refused: this job never targeted its sender"
-    assert master.say(2, "m2", returned(name)) == [refusal]
-    assert master.say(2, "m2", started(name)) == []
-    assert master.say(2, "m2", accepted(name, own=True)) == []
+    assert master.say(2, "m2", returned(name)) == [alarm, refusal]
+    assert master.say(2, "m2", started(name)) == [alarm]
+    assert master.say(2, "m2", accepted(name, own=True)) == [alarm]
     assert master.core.ledger.jobs[name].pairs.keys() == {"m1"}
 
 
@@ -224,10 +225,12 @@ def test_a_jid_with_another_minions_suffix(master: Ruled) -> None:
     name = jid(5, "m1")
     master.say(2, "m2", returned(name))
     assert told(master.core.recalled(name, None, [], master.now)) == [
+        "alarm m2 5@: this jid carries another minion's suffix",
         "to 2: ack 5@, refused: this jid carries another minion's suffix"]
     master.say(1, "m1", accepted(name, own=True))
     master.core.recalled(name, None, [], master.now)
-    assert master.say(2, "m2", returned(name)) == ["to 2: ack 5@, refused: this job never targeted its sender"]
+    assert master.say(2, "m2", returned(name)) == ["alarm m2 5@: this job never targeted its sender",
+                                                   "to 2: ack 5@, refused: this job never targeted its sender"]
 
 
 def test_a_job_that_began_on_a_minion_is_filed_under_it(master: Ruled) -> None:  # S08
@@ -301,7 +304,8 @@ def filed(master: Ruled, name: Jid) -> list[str]:
 @pytest.mark.parametrize("late", [0, 0.000001, 1, 1e9])
 def test_a_jid_that_the_master_may_yet_mint_is_refused(master: Ruled, late: float) -> None:  # P8, P1
     ahead = mint(master.now + late, None)
-    assert filed(master, ahead) == [f"to 1: ack {number(ahead)}, refused: no master has minted this jid yet"]
+    assert filed(master, ahead) == [f"alarm m1 {number(ahead)}: no master has minted this jid yet",
+                                    f"to 1: ack {number(ahead)}, refused: no master has minted this jid yet"]
     master.time += late
     name, effects = master.publish("m1")
     assert name >= ahead
@@ -342,12 +346,21 @@ def test_what_started_while_nobody_could_be_told_did_not_start_now(master: Ruled
     assert master.core.ledger.jobs[name].running == {}
 
 
-def test_words_for_a_store_that_does_not_answer_are_bounded(master: Ruled) -> None:
-    for second in range(RECALLS):
-        assert master.say(1, "m1", returned(jid(second + 1000))) != []
+def test_words_for_a_store_that_does_not_answer_are_bounded() -> None:  # R-B25
+    master = Ruled("m1", "m2", "m3")
+    for connection, name in enumerate(("m1", "m2", "m3"), 1):
+        master.meet(connection, name)
+    for second in range(RECALLS_OF_MINION):
+        assert master.say(1, "m1", returned(jid(second + 1000))) == [f"recall {second + 1000}"]
     assert master.say(1, "m1", returned(jid(1))) == []
+    for _ in range(RECALLS - RECALLS_OF_MINION):
+        assert master.say(2, "m2", returned(jid(1000))) == []  # it waits with the others
+    assert master.say(3, "m3", returned(jid(1))) == []
+    master.core.forget(jid(1001))
+    assert master.say(3, "m3", returned(jid(1))) == ["recall 1"]
     master.core.forget(jid(1000))
-    assert master.say(1, "m1", returned(jid(1))) == ["recall 1"]
+    assert master.say(2, "m2", returned(jid(2))) == ["recall 2"]
+    assert master.say(1, "m1", returned(jid(3))) == ["recall 3"]
 
 
 # stops
