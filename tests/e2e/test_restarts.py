@@ -96,6 +96,22 @@ def test_a_supervisor_that_is_killed_makes_the_job_lost_and_leaves_nothing(fleet
     assert fleet.run("jobs.exit_success", jid).code == 6
 
 
+def test_a_time_limit_holds_while_nobody_but_the_supervisor_lives(fleet: Fleet) -> None:
+    # P6, P7
+    jid = fleet.start("m1", "--timeout", "3s", "cmd.run", "setsid sleep 600 & echo begun; sleep 600")
+    fleet.running(jid)
+    fleet.end("m1", signal.SIGKILL)
+    fleet.end("master", signal.SIGKILL)
+    fleet.over(jid)
+    until(lambda: not fleet.of_job(jid), what="its processes are gone")
+    fleet.up()
+
+    pair = fleet.ended(jid)
+    assert (pair["state"], pair["stdout"]) == ("timed_out", "begun\n")
+    assert pair["evidence"]["signalled"] >= 2
+    assert "survivors" not in pair["evidence"]
+
+
 def test_the_master_dies_and_comes_back_before_the_job_ends(fleet: Fleet) -> None:
     # P1, P6
     jid = gated(fleet, "c", "*")
