@@ -19,6 +19,9 @@ Identity = Annotated[str, Meta(max_length=64)]
 Finite = Annotated[float, Meta(ge=-1e12, le=1e12)]
 """A number of seconds; neither endless nor no number at all, which no store can order."""
 
+LeftBehind = Literal["leave", "kill"]
+"""What a host does with processes that outlive the end of their job (DESIGN 8)."""
+
 Metadata = Annotated[dict[Name, Text], Meta(max_length=200)]
 """What whoever made a job wrote on it."""
 
@@ -89,6 +92,8 @@ class JobFields(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Seconds between TERM and KILL."""
     metadata: Metadata = {}
     """Of a job that began on a minion; that of the master's own jobs stays with the master."""
+    left_behind: LeftBehind | None = None
+    """What becomes of processes that it leaves behind when it ends by itself; None is as the host's settings say."""
     typed: bool = False
     """True when args and kwargs hold the text that was typed, to be converted by the function's type hints."""
 

@@ -9,7 +9,7 @@ from msgspec import Meta, Raw, Struct
 
 from common.codec import ARGS_LIMIT, pack
 from common.errors import UsageError
-from common.messages import JobFields
+from common.messages import JobFields, LeftBehind
 
 Seconds = Annotated[float, Meta(ge=0, le=10 * 365 * 86400)]
 R = TypeVar("R", bound=Struct)
@@ -30,6 +30,7 @@ class CallRequest(Request, frozen=True, kw_only=True):
     kwargs: dict[str, Any] = {}
     typed: bool = False
     timeout: Seconds | None = None
+    left_behind: LeftBehind | None = None
 
 
 def checked(body: dict[str, Any], kind: type[R]) -> R:
@@ -50,7 +51,7 @@ def job_fields(request: CallRequest, user: str, grace: float) -> JobFields:
     if len(args) + len(kwargs) > ARGS_LIMIT:
         raise UsageError(f"cannot send {len(args) + len(kwargs)} bytes of arguments: the limit is {ARGS_LIMIT}")
     return JobFields(function=request.function, args=Raw(args), kwargs=Raw(kwargs), user=user,
-                     timeout=request.timeout, grace=grace, typed=request.typed)
+                     timeout=request.timeout, grace=grace, typed=request.typed, left_behind=request.left_behind)
 
 
 def _build(kind: type, value: Any) -> Any:

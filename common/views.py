@@ -50,9 +50,12 @@ def _why(pair: Mapping[str, Any]) -> str:
     parts = [evidence.get("reason") or _exit(pair, evidence)]
     if by := evidence.get("by"):
         parts.append(f"by {by}")
-    for name, text in (("survivors", "still alive"), ("left_behind", "left behind")):
+    # A tree was signalled after the end of a job that nobody stopped: what it left behind is no more.
+    swept = pair.get("state") in ("succeeded", "failed") and evidence.get("signalled") is not None
+    behind = "left behind and ended" if swept else "left behind"
+    for name, text in (("survivors", "still alive"), ("left_behind", behind)):
         if processes := evidence.get(name):
-            parts.append(f"{text}: {_names([_process(process) for process in processes])}")
+            parts.append(f"{text}: {names([_process(process) for process in processes])}")
     if lost := evidence.get("lost_bytes"):
         parts.append(f"{lost} bytes of output not kept")
     elif pair.get("truncated") and (pair.get("stdout") or pair.get("stderr")):
@@ -67,6 +70,8 @@ def _why(pair: Mapping[str, Any]) -> str:
 def _exit(pair: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
     if pair.get("state") == "running" and pair.get("pid"):
         return f"pid {pair['pid']}"
+    if pair.get("state") == "planned":
+        return "waits for the minion to connect"
     if pair.get("state") != "failed":
         return ""
     if signal := evidence.get("signal"):
@@ -89,9 +94,10 @@ def _body(pair: Mapping[str, Any], width: int) -> list[str]:
     return lines
 
 
-def _names(names: Sequence[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+def names(known: Sequence[str]) -> str:
+    """`m1, m2 and 80 more`: the first of these names."""
+    more = len(known) - _SHOWN
+    return ", ".join(known[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _call(job: Mapping[str, Any]) -> str:
@@ -120,7 +126,8 @@ def _job(value: Any, style: Style, width: int) -> str:
     facts = {
         "job": style.paint("bold", escape(str(value.get("jid", "")))), "function": _call(value),
         "target": _target(value), "user": scalar(value.get("user")), "published": local_time(published),
-        "done": ended or "not yet", "schedule": escape(str(value.get("schedule") or "")),
+        "done": ended or "not yet", "start by": local_time(value.get("start_by")),
+        "schedule": escape(str(value.get("schedule") or "")),
         "metadata": ", ".join(f"{escape(key)}={word(text)}" for key, text in (value.get("metadata") or {}).items()),
     }
     head = "\n".join(f"{name:<9}{GAP}{text}" for name, text in facts.items() if text)
@@ -165,11 +172,12 @@ def _open_job(jid: str, job: Mapping[str, Any], style: Style, width: int) -> str
     call = cut(_call(job), max(20, width - len(jid) - len(GAP)))
     lines = [f"{style.paint('bold', escape(jid))}{GAP}{call}", f"{GAP}{since}"]
     for label in _LABELS:
-        names = job.get(label) or ()
-        if isinstance(names, dict):
-            names = [_running(name, run) for name, run in names.items()]
-        if names:
-            lines.append(f"{GAP}{label:<8}{GAP}{escape(_names(names))}")
+        known = job.get(label) or ()
+        if isinstance(known, dict):
+            known = [_running(name, run) for name, run in known.items()]
+        until = f" (until {local_time(job['start_by'])})" if label == "waiting" and "start_by" in job else ""
+        if known:
+            lines.append(f"{GAP}{label:<8}{GAP}{escape(names(known))}{until}")
     return "\n".join(lines)
 
 

@@ -15,6 +15,7 @@ LogLevel = Annotated[Literal["debug", "info", "warning", "error"], kinds.choice(
 LogFormat = Annotated[Literal["text", "json"], kinds.choice("text", "json")]
 LeftBehind = Annotated[Literal["leave", "kill"], kinds.choice("leave", "kill")]
 Containment = Annotated[Literal["auto", "subreaper"], kinds.choice("auto", "subreaper")]
+Offline = Annotated[Literal["queue", "fail"], kinds.choice("queue", "fail")]
 Port = Annotated[int, kinds.PORT]
 Folders = Annotated[tuple[str, ...], kinds.FOLDERS]
 Keep = Annotated[float, kinds.duration("0", "10000d", bare="h")]
@@ -39,6 +40,8 @@ class MasterSettings(Struct, frozen=True, kw_only=True):
     """Between TERM and KILL, where the request names none."""
     start_within: Annotated[float, kinds.duration("1s", "30d")] = 300.0
     """How long after it was published a job may start, where the request names no time."""
+    offline: Offline = "fail"
+    """What becomes of a job for a minion that is not connected, where the request does not say."""
     lost_after: Annotated[float, kinds.duration("1m", "365d")] = 86_400.0
     """How long a minion may be away before its open jobs are called lost."""
     answer_grace: Annotated[float, kinds.duration("1s", "1d")] = 60.0

@@ -148,7 +148,8 @@ class MasterDaemon(Daemon):
                     "open_jobs": len(shell.core.ledger.jobs), "broken_runners": executor.broken}
 
         return Surroundings(
-            defaults=Defaults(start_within=settings.start_within, grace=settings.grace),
+            defaults=Defaults(start_within=settings.start_within, grace=settings.grace,
+                              queue=settings.offline == "queue"),
             runners=lambda: executor.table, join=join,
             no_runner=lambda name: unknown(name, executor.table, executor.broken, runner=True),
             keys=lambda: {"key": pair.public, "fingerprint": fingerprint(pair.public)},

@@ -33,9 +33,11 @@ def summary(job: Job) -> dict[str, Any]:
     return told
 
 
-def head(job: Job, minions: Iterable[MinionId]) -> dict[str, Any]:
-    """What a job is, with the minions it is for."""
-    return {**summary(job), "minions": [str(minion) for minion in minions]}
+def head(job: Job, minions: Iterable[MinionId], waits: Iterable[MinionId] = ()) -> dict[str, Any]:
+    """What a job is, with the minions it is for, and with those that it waits for and until when."""
+    told = {**summary(job), "minions": [str(minion) for minion in minions]}
+    absent = [str(minion) for minion in waits]
+    return {**told, "absent": absent, "start_by": job.start_by} if absent else told
 
 
 def listed(item: Listed) -> dict[str, Any]:
@@ -71,7 +73,10 @@ def active(job: OpenJob, now: float) -> dict[str, Any]:
             running[str(minion)] = {"pid": row.pid, "age": _age(job, row, now)}
         else:
             groups["queued" if row.state is State.QUEUED else "waiting"].append(str(minion))
-    return {**told, "running": running, **groups}
+    told |= {"running": running, **groups}
+    if any(row.state is State.PLANNED for row in job.pairs.values()):
+        told["start_by"] = job.job.start_by
+    return told
 
 
 def weight(job: Job, minions: int = 0) -> int:

@@ -22,6 +22,8 @@ class Job(Struct, frozen=True, kw_only=True):
     """glob, list, regex, `minion` when the job began on a minion, `runner` when it runs on the master."""
     published: float
     start_by: float
+    queue: bool = False
+    """Pairs of minions that are away wait for them until `start_by`, and are not undelivered at once."""
     metadata: dict[str, str] = {}
     done: float | None = None
 

@@ -21,6 +21,7 @@ class PublishRequest(CallRequest, frozen=True, kw_only=True):
     start_within: Seconds | None = None
     grace: Seconds | None = None
     metadata: Metadata = {}
+    offline: Literal["queue", "fail"] | None = None
     follow: bool = True
 
 
@@ -69,3 +70,5 @@ class Defaults(Struct, frozen=True, kw_only=True):
 
     start_within: float
     grace: float
+    queue: bool = False
+    """Whether jobs wait for minions that are away."""

@@ -92,7 +92,7 @@ class Verbs:
         fields = self._fields(request, caller, request.grace)
         wish = Wish(fields=fields, target=request.target, target_type=request.target_type,
                     start_within=_given(request.start_within, self._around.defaults.start_within),
-                    metadata=request.metadata)
+                    queue=self._queues(request), metadata=request.metadata)
         self._check_room()
         core = self._shell.core
         jid, effects = core.publish(wish, target, self._shell.clock.now())
@@ -111,6 +111,9 @@ class Verbs:
     def _fields(self, request: PublishRequest | RunRequest, caller: Caller, grace: float | None) -> JobFields:
         return job_fields(request, caller.name, _given(grace, self._around.defaults.grace))
 
+    def _queues(self, request: PublishRequest) -> bool:
+        return self._around.defaults.queue if request.offline is None else request.offline == "queue"
+
     def _check_room(self) -> None:
         if self._shell.full:
             raise UnreachableError("cannot take another job now: the master's disk is far behind; try again")
@@ -118,8 +121,10 @@ class Verbs:
     async def _launch(self, jid: Jid, effects: list[Any], reply: Reply, follow: bool) -> Body:
         with self._shell.watchers.watch(jid) as watch:
             new = next(effect.event for effect in effects if hasattr(effect, "event"))
+            # Before the commit: a minion that comes while it is under way is still one that was waited for.
+            waits = self._shell.core.ledger.planned(jid)
             await self._shell.committed(effects)
-            await reply({"event": "job", **documents.head(new.job, new.minions)})
+            await reply({"event": "job", **documents.head(new.job, new.minions, waits)})
             return await _follow(watch, reply, set()) if follow else {"done": None, "counts": {}}
 
     async def _watch(self, body: Body, caller: Caller, reply: Reply) -> Body:
@@ -128,7 +133,8 @@ class Verbs:
         with self._shell.watchers.watch(request.jid) as watch:
             job: Job = await self._shell.read(lambda: store.job(request.jid))
             bare = await self._shell.read(lambda: list(store.pairs(request.jid, values=False)))
-            await reply({"event": "job", **documents.head(job, [pair.minion for pair in bare])})
+            waits = [pair.minion for pair in bare if pair.state is State.PLANNED]
+            await reply({"event": "job", **documents.head(job, [pair.minion for pair in bare], waits)})
             told: dict[MinionId, State] = {}
             for start in range(0, len(bare), PAGE):
                 names = [pair.minion for pair in bare[start:start + PAGE]]

@@ -16,6 +16,8 @@ Ids = list[str]
 """Minion ids. In the signature of a built-in runner it means that text such as `m1,m2` is understood."""
 TargetType = Literal["glob", "list", "regex"]
 How = Literal["term", "kill", "signal"]
+Offline = Literal["queue", "fail"]
+LeftBehind = Literal["leave", "kill"]
 
 
 class Report(NamedTuple):
@@ -39,13 +41,15 @@ class Master(Protocol):
     def publish(
         self, target: str, target_type: TargetType, function: str, args: Sequence[Any], kwargs: Mapping[str, Any], *,
         typed: bool = False, timeout: float | None = None, start_within: float | None = None,
-        grace: float | None = None, metadata: Mapping[str, str] | None = None, follow: bool = True,
-        until: float | None = None,
+        grace: float | None = None, metadata: Mapping[str, str] | None = None, offline: Offline | None = None,
+        left_behind: LeftBehind | None = None, follow: bool = True, until: float | None = None,
     ) -> Iterator[Item]:
         """Run a function on minions: the job, once it is durable, then each pair as it ends.
 
         `typed` says that the arguments are text, to be converted by the function's type hints. `timeout` bounds each
         payload, `start_within` the time to its start, `grace` the time between TERM and KILL: all in seconds.
+        `offline` says what becomes of it for minions that are not connected, `left_behind` of the processes that it
+        leaves behind; None is as the settings of the master, or of each minion, say.
         """
 
     def run(

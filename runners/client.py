@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from common.control import ANSWER_SECONDS, Connection
-from runners.api import How, Item, TargetType
+from runners.api import How, Item, LeftBehind, Offline, TargetType
 
 _ACTIVE_PAGE = 500
 """Open jobs asked for at once."""
@@ -30,13 +30,13 @@ class ControlMaster:
     def publish(
         self, target: str, target_type: TargetType, function: str, args: Sequence[Any], kwargs: Mapping[str, Any], *,
         typed: bool = False, timeout: float | None = None, start_within: float | None = None,
-        grace: float | None = None, metadata: Mapping[str, str] | None = None, follow: bool = True,
-        until: float | None = None,
+        grace: float | None = None, metadata: Mapping[str, str] | None = None, offline: Offline | None = None,
+        left_behind: LeftBehind | None = None, follow: bool = True, until: float | None = None,
     ) -> Iterator[Item]:
         return self._stream(
             "publish", until, target=target, target_type=target_type, function=function, args=list(args),
             kwargs=dict(kwargs), typed=typed, timeout=timeout, start_within=start_within, grace=grace,
-            metadata=dict(metadata or {}), follow=follow,
+            metadata=dict(metadata or {}), follow=follow, **_given(offline=offline, left_behind=left_behind),
         )
 
     def run(
@@ -79,6 +79,11 @@ class ControlMaster:
 
     def _connect(self) -> Connection:
         return Connection(self._path, answer_seconds=self._answer_seconds)
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    """What was asked for: an older master, which knows none of these, takes all requests without them."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def connect(path: str) -> ControlMaster:

@@ -32,6 +32,16 @@ class Document:
         return list(self._head.get("minions", ()))
 
     @property
+    def absent(self) -> list[str]:
+        """The ids of targets that were not there when the stream began, and are waited for."""
+        return list(self._head.get("absent", ()))
+
+    @property
+    def start_by(self) -> float:
+        """Epoch seconds until which absent targets are waited for; 0 when there are none."""
+        return float(self._head.get("start_by", 0.0))
+
+    @property
     def counts(self) -> dict[str, int]:
         """How many pairs are in which state; before the end of the stream, of those pairs that are known."""
         if "counts" in self._end:
@@ -62,12 +72,14 @@ class Document:
     def as_dict(self) -> dict[str, Any]:
         """The document that `-o json` and `jobs.lookup_jid` print."""
         head = self._head
+        waits = any(pair["state"] == State.PLANNED for pair in self.pairs.values())
         return {
             **{name: head.get(name) for name in _HEAD},
             "done": self._end.get("done"),
             "minions": {minion: self.pairs[minion] for minion in sorted(self.pairs)},
             "counts": self.counts,
             **{name: head[name] for name in _OPTIONAL if head.get(name)},
+            **({"start_by": self.start_by} if waits and self.start_by else {}),
         }
 
     def exit(self) -> Exit:

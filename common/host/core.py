@@ -26,6 +26,7 @@ from common.messages import (
     Held,
     HeldJob,
     JobFields,
+    LeftBehind,
     Publish,
     Refused,
     Return,
@@ -80,7 +81,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Jobs that run at once; 0 is no limit. The rest wait in order of arrival."""
     output_limit: int = 1024 * 1024
     return_limit: int = 512 * 1024
-    left_behind: str = "leave"
+    left_behind: LeftBehind = "leave"
 
 
 class Job(Struct):
@@ -383,7 +384,7 @@ class Host:
             jid=jid, function=fields.function, args=plan.args, kwargs=plan.kwargs, user=fields.user,
             state=State.RUNNING if plan.inline else State.ACCEPTED, schedule=fields.schedule, accepted=now.wall,
             timeout=plan.timeout, grace=fields.grace, metadata=fields.metadata, typed=fields.typed, inline=plan.inline,
-            left_behind="kill" if self._limits.left_behind == "kill" else "leave",
+            left_behind=fields.left_behind or self._limits.left_behind, left_behind_asked=fields.left_behind,
             output_limit=self._limits.output_limit, return_limit=self.return_limit,
             deadline_boot_id=self._limits.boot_id, deadline=deadline, start_by=start_by,
             args_packed=base64.b64encode(bytes(fields.args)).decode(),

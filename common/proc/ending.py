@@ -91,6 +91,7 @@ def _job(record: dict[str, Any]) -> dict[str, Any]:
         "kwargs": Packed(base64.b64decode(record["kwargs_packed"])), "user": record["user"],
         "schedule": record.get("schedule"), "timeout": record.get("timeout"), "grace": record["grace"],
         "typed": record.get("typed", False), "metadata": record.get("metadata", {}),
+        "left_behind": record.get("left_behind_asked"),
     }
 
 

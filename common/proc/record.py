@@ -13,7 +13,7 @@ from msgspec import Meta, Raw, Struct
 
 from common.codec import CodecError
 from common.ids import Jid
-from common.messages import JobFields
+from common.messages import JobFields, LeftBehind
 from common.states import State
 
 RECORD_LIMIT = 1024 * 1024
@@ -48,7 +48,10 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     """Epoch seconds."""
     timeout: float | None = None
     grace: float = 10.0
-    left_behind: Literal["leave", "kill"] = "leave"
+    left_behind: LeftBehind = "leave"
+    """What holds: the job's own wish, else the host's setting."""
+    left_behind_asked: LeftBehind | None = None
+    """The job's own wish, which its return must carry."""
     output_limit: int = 1024 * 1024
     """Bytes of output kept on this host, for each of stdout and stderr."""
     return_limit: int = 512 * 1024
@@ -109,7 +112,8 @@ def fields_of(record: JobRecord) -> JobFields:
     """The job's own fields, as they came: what its return carries."""
     return JobFields(function=record.function, args=Raw(base64.b64decode(record.args_packed)),
                      kwargs=Raw(base64.b64decode(record.kwargs_packed)), user=record.user, schedule=record.schedule,
-                     timeout=record.timeout, grace=record.grace, metadata=record.metadata, typed=record.typed)
+                     timeout=record.timeout, grace=record.grace, metadata=record.metadata, typed=record.typed,
+                     left_behind=record.left_behind_asked)
 
 
 def decode_stops(data: bytes) -> list[StopRequest]:

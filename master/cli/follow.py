@@ -8,6 +8,8 @@ from common.cli.options import root_hint
 from common.cli.printer import Printer
 from common.control import ANSWER_SECONDS
 from common.errors import Exit, JrError
+from common.text import local_time
+from common.views import names
 from runners.api import Item, Master
 from runners.document import Document, is_open, read
 
@@ -36,7 +38,7 @@ class Follower:
     def follow(self, stream: Iterator[Item], wait: float | None) -> Exit:
         """Print what comes back until every pair has ended, or `wait` seconds are over."""
         try:
-            self._read(stream)
+            self._read(stream, tell=True)
             self._finish()
             return self._document.exit()
         except TimeoutError:
@@ -44,16 +46,26 @@ class Follower:
         except KeyboardInterrupt:
             return self._detached()
 
-    def _read(self, stream: Iterator[Item]) -> None:
+    def _read(self, stream: Iterator[Item], *, tell: bool = False) -> None:
         """Take the stream in, to its end. Raises the JrError it ends with, and names the job that goes on."""
         try:
-            for minion in self._document.feed(stream):
-                if self._printer.streams:
+            for frame in stream:
+                minion = self._document.add(frame)
+                if minion is not None and self._printer.streams:
                     self._show(minion)
+                elif frame.get("event") == "job" and tell:
+                    self._tell_absent()
         except JrError as error:
             if self._document.jid:
                 raise type(error)(f"{error}; {self._document.jid} goes on; {self._commands()}") from error
             raise
+
+    def _tell_absent(self) -> None:
+        """Say whom this command may have to wait for, since nothing else will be seen for a while."""
+        document = self._document
+        if document.absent:
+            self._printer.note(f"{document.jid} waits for {names(document.absent)} to connect, until "
+                               f"{local_time(document.start_by)}; Ctrl-C detaches")
 
     def _finish(self) -> None:
         """What is printed once nothing more is to come."""

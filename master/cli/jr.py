@@ -15,7 +15,7 @@ from common.errors import Exit, UsageError
 from common.output import Format
 from config.paths import find
 from master.cli.follow import Follower, answer_seconds
-from runners.api import TargetType
+from runners.api import LeftBehind, Offline, TargetType
 from runners.client import ControlMaster
 
 NAME = "jr"
@@ -29,6 +29,7 @@ HELP = """Run FUNCTION on the minions that TARGET picks, and show what each retu
   jr --async '*' cmd.run 'sleep 100'      print the jid, do not wait
   jr --wait 30 '*' cmd.run ./backup         wait 30 s at most; the job goes on
   jr --timeout 5m '*' cmd.run ./backup      a time limit for the job itself
+  jr --offline queue --expires 2h db1 cmd.run ./upgrade   wait for a minion that is away
   jr '*' test.ping -o json | jq .counts
 
 Options of jr may stand anywhere before FUNCTION. After it jr still takes its long options and -o; all else belongs to
@@ -63,20 +64,25 @@ Exit codes, the first that fits:
               help="Where the job has not started by then it never will.")
 @click.option("--grace", metavar="DURATION", callback=duration,
               help="Time between TERM and KILL when the job is ended.")
+@click.option("--offline", type=click.Choice(("queue", "fail")),
+              help="For minions that are not connected: wait for them until the job --expires, or be undelivered.")
+@click.option("--left-behind", type=click.Choice(("leave", "kill")),
+              help="What becomes of processes that the job leaves behind when it ends by itself.")
 @click.option("--metadata", metavar="KEY=VALUE", multiple=True, callback=pairs,
               help="A note on the job, to find it by; may be repeated.")
 @output_option
 @root_option
 def command(
     target: str, function: str, arguments: Arguments, as_list: bool, as_regex: bool, detached: bool,
-    wait: float | None, timeout: float | None, expires: float | None, grace: float | None, metadata: dict[str, str],
-    fmt: Format, root: str | None,
+    wait: float | None, timeout: float | None, expires: float | None, grace: float | None, offline: Offline | None,
+    left_behind: LeftBehind | None, metadata: dict[str, str], fmt: Format, root: str | None,
 ) -> Exit:
     until = None if wait is None else clock.boottime() + wait
     master = ControlMaster(find(root, os.environ).master_socket, answer_seconds=answer_seconds(wait))
     stream = master.publish(
         target, _target_type(as_list, as_regex), function, arguments.args, arguments.kwargs, typed=True,
-        timeout=timeout, start_within=expires, grace=grace, metadata=metadata, follow=not detached, until=until,
+        timeout=timeout, start_within=expires, grace=grace, metadata=metadata, offline=offline,
+        left_behind=left_behind, follow=not detached, until=until,
     )
     follower = Follower(master, Printer(NAME, fmt), root)
     return follower.start(stream) if detached else follower.follow(stream, wait)

@@ -43,6 +43,8 @@ LATELY = 300.0
 """Seconds before the end of the master's last run that count as lately."""
 LOCAL = Connection(0)
 """The connection of the master's own host, which runs the runner jobs."""
+WAITING_MOST = 10_000
+"""Jobs that may wait for one minion that is away: what it takes at once when it comes (`common.host.core`)."""
 HELD_MOST = 100_000
 """Jobs that a minion may say it holds: ten times what one takes."""
 RECALLS = 1000
@@ -72,6 +74,8 @@ class Wish(Struct, frozen=True, kw_only=True):
     target: str
     target_type: str
     start_within: float
+    queue: bool = False
+    """Whether it waits for minions that are away; without it they are undelivered at once."""
     metadata: dict[str, str] = {}
 
 
@@ -94,7 +98,7 @@ class Core:
         self.keys = Keyring(snapshot.minions, snapshot.tokens)
         self.fleet = Fleet()
         self.ledger = Ledger(snapshot.jobs, snapshot.pairs, snapshot.stops)
-        self._track = Tracker(self.ledger, self.fleet, terms.answer_grace)
+        self._track = Tracker(self.ledger, self.fleet, terms.answer_grace, now)
         self._terms = terms
         self._last = snapshot.last_jid
         self._recalls: Counter[MinionId] = Counter()
@@ -132,20 +136,26 @@ class Core:
     def _publish(self, wish: Wish, minions: list[MinionId], now: float) -> tuple[Jid, list[do.Effect]]:
         jid = self._last = mint(now, self._last)
         job = Job(jid=jid, fields=wish.fields, target=wish.target, target_type=wish.target_type, published=now,
-                  start_by=now + wish.start_within, metadata=wish.metadata)
-        effects = self.ledger.add(job, [self._plan(jid, minion, now) for minion in minions], minted=True)
+                  start_by=now + wish.start_within, queue=wish.queue, metadata=wish.metadata)
+        effects = self.ledger.add(job, [self._plan(job, minion, now) for minion in minions], minted=True)
         opened = self.ledger.jobs[jid]
         return jid, [*effects, *self._track.launch(opened, now), *self.ledger.finish(opened, now)]
 
-    def _plan(self, jid: Jid, minion: MinionId, now: float) -> Pair:
-        """The first state of a pair: sent, about to come, or undelivered at once."""
+    def _plan(self, job: Job, minion: MinionId, now: float) -> Pair:
+        """The first state of a pair: sent, waiting for the minion, or undelivered at once."""
         if self.fleet.synced(minion) is not None:
-            return Pair(jid=jid, minion=minion, state=State.SENT)
+            return Pair(jid=job.jid, minion=minion, state=State.SENT)
         if self.fleet.get(minion) is not None or self._about_to_come(minion):
-            return Pair(jid=jid, minion=minion, state=State.PLANNED)
-        known = self.keys.accepted(minion) is not None
-        reason = "the minion is not connected" if known else "no minion of this id is accepted"
-        return Pair(jid=jid, minion=minion, state=State.UNDELIVERED,
+            return Pair(jid=job.jid, minion=minion, state=State.PLANNED)
+        if self.keys.accepted(minion) is None:
+            reason = "no minion of this id is accepted"
+        elif not job.queue:
+            reason = "the minion is not connected"
+        elif self.ledger.open_of(minion) >= WAITING_MOST:
+            reason = f"the minion is not connected, and {WAITING_MOST} jobs wait for it already"
+        else:
+            return Pair(jid=job.jid, minion=minion, state=State.PLANNED)
+        return Pair(jid=job.jid, minion=minion, state=State.UNDELIVERED,
                     outcome=Outcome(ended=now, evidence=Evidence(reason=reason)))
 
     def stop(self, wish: StopWish, now: float) -> tuple[dict[str, str], list[do.Effect]]:
@@ -321,6 +331,8 @@ class Core:
     def _lose(self, minion: MinionId, reason: str, now: float) -> list[do.Effect]:
         effects: list[do.Effect] = []
         for opened in self.ledger.of_minion(minion):
+            if self._waits(opened, minion) and self.keys.accepted(minion) is not None:
+                continue
             state = State.UNDELIVERED if opened.pairs[minion].state is State.PLANNED else State.LOST
             effects += self.ledger.close(opened, minion, state, reason, now)
             effects += self.ledger.finish(opened, now)
@@ -354,10 +366,15 @@ class Core:
             if self.fleet.get(minion) is not None or self._about_to_come(minion):
                 continue
             for opened in self.ledger.of_minion(minion):
-                if opened.pairs[minion].state is State.PLANNED:
+                if opened.pairs[minion].state is State.PLANNED and not self._waits(opened, minion):
                     effects += self.ledger.close(opened, minion, State.UNDELIVERED, reason, now)
                     effects += self.ledger.finish(opened, now)
         return effects
+
+    @staticmethod
+    def _waits(opened: OpenJob, minion: MinionId) -> bool:
+        """Whether this pair was never sent and waits for its minion, for as long as it may start."""
+        return opened.job.queue and opened.pairs[minion].state is State.PLANNED
 
     def _about_to_come(self, minion: MinionId) -> bool:
         return self._coming_until is not None and minion in self._coming

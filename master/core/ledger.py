@@ -70,9 +70,19 @@ class Ledger:
         opened.open.add(minion)
         self._by_minion.setdefault(minion, set()).add(opened.job.jid)
 
+    def planned(self, jid: Jid) -> list[MinionId]:
+        """The minions that an open job waits for."""
+        opened = self.jobs.get(jid)
+        return [] if opened is None else [minion for minion, pair in opened.pairs.items()
+                                          if pair.state is State.PLANNED]
+
     def minions(self) -> list[MinionId]:
         """Everybody who has an open pair."""
         return list(self._by_minion)
+
+    def open_of(self, minion: MinionId) -> int:
+        """How many jobs have an open pair with this minion."""
+        return len(self._by_minion.get(minion, ()))
 
     def of_minion(self, minion: MinionId) -> list[OpenJob]:
         """The jobs that have an open pair with this minion, oldest first."""

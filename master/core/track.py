@@ -26,26 +26,37 @@ Word = Accepted | Started | Refused | Return | Stopped
 class Tracker:
     """Follows open jobs from their first send to their last return."""
 
-    def __init__(self, ledger: Ledger, fleet: Fleet, answer_grace: float) -> None:
-        """`answer_grace` is how long past its time to start a sent pair may stay without any answer, in seconds."""
+    def __init__(self, ledger: Ledger, fleet: Fleet, answer_grace: float, now: float) -> None:
+        """`answer_grace` is how long past its time to start a sent pair may stay without any answer, in seconds.
+
+        Of jobs that an earlier run of the master left open it counts from `now` on: it could not listen before.
+        """
         self._answer_grace = answer_grace
         self._ledger = ledger
         self._fleet = fleet
         self._again: Timers[Jid] = Timers()
+        self._starts: Timers[Jid] = Timers()
         self._deadlines: Timers[Jid] = Timers()
         for opened in ledger.jobs.values():
-            self._deadlines.set(opened.job.jid, opened.job.start_by + self._answer_grace)
+            self._limit(opened, now)
 
     def next(self) -> float | None:
         """When something is to be sent again or given up."""
-        times = [at for at in (self._again.next(), self._deadlines.next()) if at is not None]
-        return min(times) if times else None
+        times = (self._again.next(), self._starts.next(), self._deadlines.next())
+        return min((at for at in times if at is not None), default=None)
+
+    def _limit(self, opened: OpenJob, now: float) -> None:
+        """Note until when pairs may wait for their minions, and for the first answer of those that were sent."""
+        job = opened.job
+        if any(pair.state is State.PLANNED for pair in opened.pairs.values()):
+            self._starts.set(job.jid, job.start_by)
+        self._deadlines.set(job.jid, max(now, job.start_by) + self._answer_grace)
 
     # sending
 
     def launch(self, opened: OpenJob, now: float) -> list[do.Effect]:
         """Send a job that was just committed to all its minions that are there; the pairs already say `sent`."""
-        self._deadlines.set(opened.job.jid, opened.job.start_by + self._answer_grace)
+        self._limit(opened, now)
         sends = [effect for minion in opened.pairs for effect in self._send(opened, minion)]
         if opened.open:
             self._again.set(opened.job.jid, now + AGAIN)
@@ -166,24 +177,24 @@ class Tracker:
     def tick(self, now: float) -> list[do.Effect]:
         """Send again what is unanswered; give up what nobody ever answered."""
         effects: list[do.Effect] = []
+        for jid in self._starts.due(now):
+            effects += self._give_up(jid, State.PLANNED, State.UNDELIVERED,
+                                     "its time to start passed, and the minion had not come", now)
         for jid in self._deadlines.due(now):
-            opened = self._ledger.jobs.get(jid)
-            if opened is not None:
-                effects += self._give_up(opened, now)
+            effects += self._give_up(jid, State.SENT, State.LOST, "no answer by its time to start", now)
         for jid in self._again.due(now):
             opened = self._ledger.jobs.get(jid)
             if opened is not None:
                 effects += self._repeat(opened, now)
         return effects
 
-    def _give_up(self, opened: OpenJob, now: float) -> list[do.Effect]:
-        effects: list[do.Effect] = []
-        for minion in sorted(opened.open):
-            state = opened.pairs[minion].state
-            if state is State.PLANNED:
-                effects += self._ledger.close(opened, minion, State.UNDELIVERED, "its time to start passed", now)
-            elif state is State.SENT:
-                effects += self._ledger.close(opened, minion, State.LOST, "no answer by its time to start", now)
+    def _give_up(self, jid: Jid, state: State, end: State, reason: str, now: float) -> list[do.Effect]:
+        """End the pairs of a job that are still in `state`."""
+        opened = self._ledger.jobs.get(jid)
+        if opened is None:
+            return []
+        effects = [effect for minion in sorted(opened.open) if opened.pairs[minion].state is state
+                   for effect in self._ledger.close(opened, minion, end, reason, now)]
         return effects + self._ledger.finish(opened, now) if effects else []
 
     def _repeat(self, opened: OpenJob, now: float) -> list[do.Effect]:

@@ -96,18 +96,19 @@ def job_to_row(job: Job, pairs: int) -> Row:
     metadata = _pack(job.metadata) if job.metadata else None
     return (pack_jid(job.jid), fields.function, fields.user, fields.schedule, job.published, job.start_by, pairs,
             fields.timeout, grace, fields.typed or None, job.target_type, job.target, metadata,
-            _unless(_NO_ARGS, fields.args), _unless(_NO_KWARGS, fields.kwargs))
+            _unless(_NO_ARGS, fields.args), _unless(_NO_KWARGS, fields.kwargs), job.queue or None, fields.left_behind)
 
 
 def job_from_row(row: Row) -> Job:
     (key, function, user, schedule, published, start_by, done, _counts, _pairs, timeout, grace, typed, target_type,
-     target, metadata, args, kwargs) = row
+     target, metadata, args, kwargs, queue, left_behind) = row
     fields = JobFields(function=function, user=user, schedule=schedule, timeout=timeout,
-                       grace=_DEFAULTS.grace if grace is None else grace, typed=bool(typed),
+                       grace=_DEFAULTS.grace if grace is None else grace, typed=bool(typed), left_behind=left_behind,
                        args=Raw(_NO_ARGS if args is None else args),
                        kwargs=Raw(_NO_KWARGS if kwargs is None else kwargs))
     return Job(jid=unpack_jid(key), fields=fields, target=target, target_type=target_type, published=published,
-               start_by=start_by, done=done, metadata={} if metadata is None else _metadata(metadata))
+               start_by=start_by, done=done, queue=bool(queue),
+               metadata={} if metadata is None else _metadata(metadata))
 
 
 def counts_from_row(row: Row) -> dict[State, int] | None:

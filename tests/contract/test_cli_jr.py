@@ -84,12 +84,13 @@ def test_a_request_with_everything(jr: Jr, socket: Path) -> None:
     request = asked(
         Script(publish=WELL), jr, socket, "-L", "--timeout", "5m", "--expires=2h", "--grace", "30s", "--metadata",
         "ticket=7", "m1,m2", "--metadata", "by=me=you", "cmd.exec", "ls", "-l", "cwd=/srv", "-o", "json",
-        "--", "a=b", "-o",
+        "--offline", "queue", "--left-behind", "kill", "--", "a=b", "-o",
     )
     assert request == {
         "verb": "publish", "target": "m1,m2", "target_type": "list", "function": "cmd.exec",
         "args": ["ls", "-l", "a=b", "-o"], "kwargs": {"cwd": "/srv"}, "typed": True, "timeout": 300.0,
         "start_within": 7200.0, "grace": 30.0, "metadata": {"ticket": "7", "by": "me=you"}, "follow": True,
+        "offline": "queue", "left_behind": "kill",
     }
 
 

@@ -100,8 +100,9 @@ class TestEmpty:
 class TestJobs:
     def test_comes_back_as_it_was(self, store: Store) -> None:
         fields = JobFields(function="cmd.run", args=Raw(pack(["echo ä", 1])), kwargs=Raw(pack({"cwd": "/"})),
-                           user="joe", schedule="nightly", timeout=2.5, grace=0.0, typed=True)
-        full = Job(jid=jid(1), fields=fields, target="web*,db", target_type="list", published=NOON + 0.1,
+                           user="joe", schedule="nightly", timeout=2.5, grace=0.0, typed=True,
+                           left_behind="kill")
+        full = Job(jid=jid(1), fields=fields, target="web*,db", target_type="list", published=NOON + 0.1, queue=True,
                    start_by=NOON + 7200.7, metadata={"ticket": "42", "": "ü\0"})
         plain = job(2)
         store.apply([published(full), published(plain)], NOON)

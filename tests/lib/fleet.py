@@ -73,6 +73,7 @@ class Fleet:
         self.base = base
         self.root = base / "f"
         self._env = {name: value for name, value in os.environ.items() if not name.startswith("JR_")}
+        self._alone: list[subprocess.Popen[bytes]] = []
         self._env |= {"JR_ROOT": str(self.root), "PATH": f"{base / 'bin'}:{os.environ['PATH']}", **env}
 
     # commands
@@ -196,6 +197,16 @@ class Fleet:
         ended = self.command("jr-local", "up", "--minions", str(minions))
         assert ended.code == 0, f"{ended}\n{self.logs()}"
 
+    def up_alone(self, name: str) -> None:
+        """Start one member and nobody else; `up` would start all."""
+        root, program = (self.root, "jr-master") if name == "master" else (self.minion(name), "jr-minion")
+        with (root / f"var/log/jr/{program}.log").open("ab") as output:
+            self._alone.append(subprocess.Popen([str(SCRIPTS / program), "--root", str(root)], stdout=output,
+                                                stderr=output, stdin=subprocess.DEVNULL, env=self._env, cwd="/",
+                                                start_new_session=True))
+        socket = root / ("run/jr/master.sock" if name == "master" else "run/jr/minion.sock")
+        until(lambda: socket.exists() and self.pid(name) == self._alone[-1].pid, what=f"{name} is up")
+
     def pid(self, name: str) -> int | None:
         """The pid of a daemon, None when it does not run."""
         for line in self.command("jr-local", "status").out.splitlines():
@@ -252,6 +263,8 @@ class Fleet:
         jids = {path.name for path in self.root.rglob("claims/*")}
         try:
             stopped = self.command("jr-local", "down", "--purge")
+            for daemon in self._alone:
+                daemon.wait(SECONDS)
             marks = [str(self.base), *(f"JR_JID={jid}" for jid in jids)]
             with contextlib.suppress(AssertionError):
                 until(lambda: not self.processes(*marks), what="all processes are gone")

@@ -8,11 +8,11 @@ from msgspec import Raw, structs
 from common.errors import JrError
 from common.host import effects as do
 from common.host.claims import KEPT, Kept
-from common.host.core import HELD_LIMIT, START_TRIES
+from common.host.core import HELD_LIMIT, START_TRIES, Host, Limits, Now
 from common.messages import Accepted, Publish, Refused
-from common.proc.record import StopRequest
+from common.proc.record import StopRequest, fields_of
 from common.states import State
-from tests.lib.cores import FIELDS, Driven, record, returned
+from tests.lib.cores import FIELDS, Driven, Table, record, returned
 from tests.lib.stored import NOON, jid
 from tests.lib.told import told
 
@@ -377,3 +377,12 @@ def test_a_refusal_is_cut_to_what_a_message_may_hold() -> None:
     assert isinstance(effect, do.Send)
     assert isinstance(effect.message, Refused)
     assert len(effect.message.reason) == 4000
+
+
+def test_a_jobs_own_word_on_what_it_leaves_behind_beats_the_settings() -> None:  # DESIGN 8
+    for asked, settings, holds in (("kill", "leave", "kill"), ("leave", "kill", "leave"), (None, "kill", "kill")):
+        host = Host(Limits(boot_id="boot", left_behind=settings), Table())  # type: ignore[arg-type]
+        fields = structs.replace(FIELDS, left_behind=asked)
+        effects = host.publish(Publish(jid=jid(1), job=fields, start_by=NOON + 300), Now(boot=1.0, wall=NOON), NOON)
+        (saved,) = [effect.record for effect in effects if isinstance(effect, do.SaveRecord)]
+        assert (saved.left_behind, fields_of(saved)) == (holds, fields)

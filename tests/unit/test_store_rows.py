@@ -70,6 +70,6 @@ def test_defaults_take_no_room() -> None:
     done = rows.pair_to_row(returned(jid(1), "a", outcome=Outcome()))
     assert done[3:5] == (None, b"")
     assert done[6:] == (None, None, None)
-    # timeout, grace, typed, then metadata, args and kwargs
+    # timeout, grace, typed, then metadata, args, kwargs, queue and left_behind
     row = rows.job_to_row(job(1), 3)
-    assert (row[7:10], row[12:]) == ((None, None, None), (None, None, None))
+    assert (row[7:10], row[12:]) == ((None,) * 3, (None,) * 5)

@@ -7,13 +7,13 @@ SELECT name, value FROM meta;
 -- name: job
 -- One job.
 SELECT jid, function, user, schedule, published, start_by, done, counts, pairs, timeout, grace, typed, target_type, target,
-       metadata, args, kwargs
+       metadata, args, kwargs, queue, left_behind
 FROM job WHERE jid = ?;
 
 -- name: open_jobs
 -- Every job that is not done.
 SELECT jid, function, user, schedule, published, start_by, done, counts, pairs, timeout, grace, typed, target_type, target,
-       metadata, args, kwargs
+       metadata, args, kwargs, queue, left_behind
 FROM job INDEXED BY job_open WHERE done IS NULL ORDER BY jid;
 
 -- name: open_pairs

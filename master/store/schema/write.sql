@@ -3,8 +3,8 @@
 -- name: add_job
 -- One job; fails when its jid is stored.
 INSERT INTO job (jid, function, user, schedule, published, start_by, pairs, timeout, grace, typed, target_type, target,
-                 metadata, args, kwargs)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                 metadata, args, kwargs, queue, left_behind)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: add_metadata
 -- One item of a job's metadata, to be found by.
