@@ -55,6 +55,9 @@ class Hub(Protocol):
     def drop_key(self, key: Key) -> None:
         """Cut every connection of a key now, also one that has not sent a frame."""
 
+    def key_of(self, connection: Connection) -> Key | None:
+        """The key that the other end has proved to have; None when the connection is gone."""
+
     def close(self) -> None:
         """Cut all and free the port."""
 

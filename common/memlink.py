@@ -143,6 +143,11 @@ class MemHub:
         for line in [line for line in self._minions if line.key == key]:
             self.cut(line)
 
+    def key_of(self, connection: Connection) -> Key | None:
+        """See `Hub`."""
+        line = self._connections.get(connection)
+        return None if line is None else line.key
+
     def close(self) -> None:
         """See `Hub`."""
         self._closed = True

@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from common.ids import Jid, MinionId
+from common.keytext import is_key
+from common.link import Key
 from common.states import OBSERVED, State
 
 Name = Annotated[str, Meta(max_length=200)]
@@ -41,6 +43,17 @@ class Message(Struct, frozen=True, kw_only=True, tag_field="kind", tag=str.lower
     """Base of all: `{"v": 1, "kind": ...}`. Another version is refused as it is decoded."""
 
     v: Literal[1] = 1
+
+
+class KeyMessage(Message, frozen=True, kw_only=True):
+    """A message about one public key."""
+
+    key: Key
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what is no key; decoding turns it into its own error."""
+        if not is_key(self.key):
+            raise ValueError("this is no key")
 
 
 class Process(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -217,6 +230,14 @@ class Stopped(Message, frozen=True, kw_only=True):
     signalled: int = 0
 
 
+class Offer(KeyMessage, frozen=True, kw_only=True):
+    """The answer to `Rotate`: the public half of a pair that is durable on the minion, to be its next one."""
+
+
+class Trusts(KeyMessage, frozen=True, kw_only=True):
+    """The answer to `MasterKey`: the minion holds it durably, and will know the master by it."""
+
+
 # master -> minion
 
 
@@ -227,6 +248,28 @@ class Welcome(Message, frozen=True, kw_only=True):
     time: float
     return_limit: int
     """Bytes of a packed value above which the minion cuts it."""
+    next_key: Key | UnsetType = UNSET
+    """As in `MasterKey`. Unset unless the master is changing its key, so that older minions can read the rest."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what is no key; decoding turns it into its own error."""
+        if self.next_key is not UNSET and not is_key(self.next_key):
+            raise ValueError("this is no key")
+
+
+class Rotate(Message, frozen=True, kw_only=True):
+    """Make a new key pair and offer its public half. One that was made and never taken up serves again."""
+
+
+class Taken(KeyMessage, frozen=True, kw_only=True):
+    """The answer to `Offer`: this key is committed as the minion's next one, which now connects anew with it."""
+
+    refused: Text | None = None
+    """Why not, and all stays as it was."""
+
+
+class MasterKey(KeyMessage, frozen=True, kw_only=True):
+    """The master's next key. It is proved by the session it comes over, which is the present key's."""
 
 
 class Publish(Message, frozen=True, kw_only=True):
@@ -275,5 +318,5 @@ class Enrolled(Message, frozen=True, kw_only=True):
     reason: Text = ""
 
 
-FromMinion = Hello | Held | Ping | Pong | Accepted | Refused | Started | Return | Stopped
-FromMaster = Welcome | Publish | Ping | Pong | Stop | Ack
+FromMinion = Hello | Held | Ping | Pong | Accepted | Refused | Started | Return | Stopped | Offer | Trusts
+FromMaster = Welcome | Publish | Ping | Pong | Stop | Ack | Rotate | Taken | MasterKey

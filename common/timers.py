@@ -31,6 +31,9 @@ class Timers(Generic[K]):
         """Forget `key`; one that is not set is no error."""
         self._at.pop(key, None)
 
+    def __contains__(self, key: K) -> bool:
+        return key in self._at
+
     def next(self) -> float | None:
         """When the next key is due, or None."""
         while self._heap:

@@ -109,6 +109,11 @@ class ZmqHub:
             self._main.port.cut(peer)
         self._main.port.cut_silent(key)
 
+    def key_of(self, connection: Connection) -> Key | None:
+        """See `Hub`."""
+        peer = self._main.peers.get(connection)
+        return None if peer is None else _admission(peer).key
+
     def close(self) -> None:
         """See `Hub`. Nothing is told after this."""
         self._sweep.cancel()

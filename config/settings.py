@@ -48,6 +48,8 @@ class MasterSettings(Struct, frozen=True, kw_only=True):
     """How long after its time to start has passed a connected minion may stay silent about a job."""
     offline_grace: Annotated[float, kinds.duration("0", "1h")] = 60.0
     """How long after the master's own start minions that were just there count as about to come."""
+    key_overlap: Annotated[float, kinds.duration("1s", "30d")] = 86_400.0
+    """How long a minion that has offered a new key may go on with the old one."""
     max_jobs: Annotated[int, kinds.number(0, 100_000)] = 0
     """Runner jobs that may run at once; 0 is no limit."""
     output_limit: OutputLimit = 1024 * 1024

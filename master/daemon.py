@@ -71,7 +71,7 @@ class MasterDaemon(Daemon):
         settings = self._settings
         terms = Terms(master=fingerprint(pair.public), return_limit=settings.return_limit,
                       lost_after=settings.lost_after, answer_grace=settings.answer_grace,
-                      offline_grace=settings.offline_grace)
+                      offline_grace=settings.offline_grace, key_overlap=settings.key_overlap)
         snapshot = store.snapshot()
         shell = Shell(store, snapshot, terms, clock.MasterClock(snapshot.latest), self.fatal)
         stack.push_async_callback(shell.close)

@@ -27,7 +27,11 @@ class Doors:
 
     def received(self, connection: Connection, minion: MinionId, frame: bytes) -> None:
         """See `HubEvents`. What does not decode costs its sender the connection."""
-        self._minions[connection] = minion
+        if connection not in self._minions:
+            self._minions[connection] = minion
+            key = self._shell.key_of(connection)
+            if key is not None:
+                self._shell.apply(self._shell.core.rotation.used(key, self._shell.clock.now()))
         try:
             message = codec.from_minion.decode(frame)
         except codec.CodecError as error:

@@ -54,11 +54,11 @@ class Watchers:
     """Watches by jid."""
 
     def __init__(self) -> None:
-        self._by_jid: dict[Jid, set[Watch]] = {}
+        self._by_jid: dict[Jid | None, set[Watch]] = {}
 
     @contextmanager
-    def watch(self, jid: Jid) -> Iterator[Watch]:
-        """Follow one job for as long as the block lasts."""
+    def watch(self, jid: Jid | None) -> Iterator[Watch]:
+        """Follow one job for as long as the block lasts; with None, what concerns minions and keys."""
         watch = Watch()
         self._by_jid.setdefault(jid, set()).add(watch)
         try:
@@ -71,8 +71,7 @@ class Watchers:
 
     def tell(self, event: Event) -> None:
         """Something happened and is committed."""
-        jid = _jid(event)
-        for watch in self._by_jid.get(jid, ()) if jid is not None else ():
+        for watch in self._by_jid.get(_jid(event), ()):
             watch.tell(event)
 
     def end(self) -> None:

@@ -70,7 +70,8 @@ class Stop(Struct, frozen=True, kw_only=True):
     at: float
 
 
-KeyState = Literal["pending", "accepted", "rejected"]
+KeyState = Literal["pending", "accepted", "rejected", "next"]
+"""next: the second key of an id, which takes the place of the accepted one at its first use."""
 
 
 class Minion(Struct, frozen=True, kw_only=True):

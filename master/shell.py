@@ -146,6 +146,10 @@ class Shell:
         if self._hub is not None and connection != LOCAL:
             self._hub.drop(connection)
 
+    def key_of(self, connection: Connection) -> Key | None:
+        """The key behind a connection of the bus; None when it is gone."""
+        return None if self._hub is None else self._hub.key_of(connection)
+
     def _cut_key(self, key: Key) -> None:
         if self._hub is not None:
             self._hub.drop_key(key)

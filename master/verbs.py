@@ -34,6 +34,7 @@ from master.requests import (
     TokenRequest,
     WatchRequest,
 )
+from master.rotating import Rotating
 from master.shell import Shell
 from master.store.base import Listed, Page, Store
 
@@ -74,7 +75,7 @@ class Verbs:
             "publish": self._publish, "run": self._run, "watch": self._watch, "jobs": self._jobs,
             "active": self._active, "stop": self._stop, "presence": self._presence, "keys": self._keys,
             "keys.accept": self._accept, "keys.reject": self._reject, "keys.delete": self._delete,
-            "token": self._token, "status": self._status,
+            "keys.rotate": Rotating(shell).rotate, "token": self._token, "status": self._status,
         }
 
     async def handle(self, request: Body, caller: Caller, reply: Reply) -> Body:

@@ -13,12 +13,14 @@ from common.codec import RETURN_LIMIT, pack
 from common.host.core import Host, Limits
 from common.host.planner import TablePlanner
 from common.host.shell import HostShell, Out
+from common.link import Key
 from common.messages import Enrol
 from common.proc.limits import most_jobs
 from common.proc.loader import load
 from common.version import VERSION
 from config.settings import MinionSettings
 from minion.core.agent import Agent, Identity
+from minion.core.keychain import Keychain
 from minion.facts import collect
 from minion.handle import Handle
 from minion.scheduler import Scheduler
@@ -36,8 +38,9 @@ class Parts(NamedTuple):
     hands: HostShell
 
 
-def assemble(settings: MinionSettings, state: Path, start: int, token: str | None, out: Out) -> Parts:
-    """Make the parts; `start` counts the starts of the agent, `out` carries messages away.
+def assemble(settings: MinionSettings, state: Path, start: int, token: str | None, out: Out,
+             keys: Keychain | None = None) -> Parts:
+    """Make the parts; `start` counts the starts of the agent, `out` carries messages away, `keys` open its line.
 
     Raises JrError when the state folder cannot be used.
     """
@@ -49,7 +52,7 @@ def assemble(settings: MinionSettings, state: Path, start: int, token: str | Non
     host = Host(limits, TablePlanner(lambda: handle.functions(), lambda: handle.hands.executor.broken))
     identity = Identity(version=VERSION, boot_id=clock.boot_id(), start=start, facts=Raw(pack(facts)),
                         claim=Enrol(id=settings.id, version=VERSION, token=token))
-    agent = Agent(identity, host, random.random)
+    agent = Agent(identity, host, random.random, keys or Keychain(Key(""), None, [Key("")]))
     scheduler = Scheduler(settings.schedule, settings.id, settings.grace)
     handle = Handle(settings, host, agent, scheduler, facts, loaded)
     config: dict[str, Any] = {"packages": [FUNCTIONS], "dirs": list(settings.function_dirs),

@@ -11,13 +11,14 @@ from common.control_server import ControlServer
 from common.daemon import Daemon
 from common.errors import JrError
 from common.files import FolderLock, private_folder, read_regular, write_durable
-from common.keys import ensure
 from config.paths import Paths
 from config.settings import MinionSettings
 from minion.assembly import assemble
 from minion.calls import Calls
+from minion.core.keychain import Keychain
 from minion.link import Link
-from minion.where import where
+from minion.pki import Pki
+from minion.where import Where, where
 
 
 class MinionDaemon(Daemon):
@@ -33,11 +34,11 @@ class MinionDaemon(Daemon):
         state = private_folder(self._paths.minion_state)
         lock = FolderLock(state)
         stack.callback(lock.release)
-        pair = ensure(state / "pki", "minion")
+        pki = Pki(state)
         master = where(settings, state)
-        link = Link(master, pair, self.fatal)
+        link = Link(master, pki, self.fatal)
         token = None if master is None else master.token
-        parts = assemble(settings, state, count_start(state), token, link)
+        parts = assemble(settings, state, count_start(state), token, link, _keychain(pki, master))
         stack.push_async_callback(parts.hands.close)
         link.open(parts)
         stack.callback(link.close)
@@ -52,6 +53,13 @@ class MinionDaemon(Daemon):
         link.start()
         parts.scheduler.open(parts.hands)
         stack.callback(parts.scheduler.close)
+
+
+def _keychain(pki: Pki, master: Where | None) -> Keychain | None:
+    """The keys to begin with; None when there is nobody to connect to. Raises UsageError."""
+    if master is None:
+        return None
+    return Keychain(pki.own.public, None if pki.spare is None else pki.spare.public, pki.masters(master.keys))
 
 
 def count_start(state: Path) -> int:

@@ -5,35 +5,37 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from common import clock, codec
 from common.alarm import Alarm
 from common.errors import JrError
 from common.host.desk import now
-from common.keys import KeyPair
-from common.link import Closed, Line
+from common.link import Closed, Key, Line
 from common.log import limited
 from common.messages import Message, Return
 from common.zmqline import open_enrol, open_line
 from minion.assembly import Parts
 from minion.core import effects as do
 from minion.core.agent import Agent, Stage
+from minion.pki import Pki
 from minion.where import Where
 
 _log = logging.getLogger("jr.minion.link")
+T = TypeVar("T")
 
 
-LINE = (do.OpenLine, do.OpenEnrol, do.CloseLine, do.SendLine)
+LINE = (do.OpenLine, do.OpenEnrol, do.CloseLine, do.SendLine, do.MakeKey, do.TakeUpKey, do.KeepMasters)
 
 
 class Link:
     """The agent's hands: everything that has to do with the line; the host's hands do the rest."""
 
-    def __init__(self, master: Where | None, pair: KeyPair, fatal: Callable[[str], None]) -> None:
+    def __init__(self, master: Where | None, pki: Pki, fatal: Callable[[str], None]) -> None:
         """Without a master the agent runs its schedules and jr-call, and spools what they return."""
         self._master = master
-        self._pair = pair
+        self._pki = pki
         self._fatal = fatal
         self._parts: Parts | None = None
         self._line: Line | None = None
@@ -116,6 +118,13 @@ class Link:
                 self._end_line()
             case do.SendLine(message):
                 self._send(message)
+            case do.MakeKey():
+                self._keep(self._pki.make_spare, self._agent.made)
+            case do.TakeUpKey():
+                self._keep(self._pki.take_up, lambda _: [])
+                _log.info("this minion's new key is in use", extra={"action": "key.rotated"})
+            case do.KeepMasters(keys):
+                self._keep_masters(keys)
 
     def changed(self) -> None:
         """Wake when the core wants to be, and tell when the connection changed."""
@@ -146,10 +155,30 @@ class Link:
         assert self._master is not None  # without a master the agent core is never woken
         opener, port = (open_enrol, self._master.enrol_port) if enrol else (open_line, self._master.port)
         try:
-            self._line = opener(self._master.host, port, self._master.key, self._pair, self)
+            chain = self._agent.keys
+            self._line = opener(self._master.host, port, chain.master, self._pki.pair(chain.own), self)
         except JrError as error:
             limited(_log, "open").error("%s", error, extra={"action": "bus.failed"})
             asyncio.get_running_loop().call_soon(self.closed, Closed.FAILED)
+
+    def _keep(self, write: Callable[[], T], then: Callable[[T], Sequence[Any]]) -> None:
+        """Write a file of the pki folder on the disk thread, and tell the core once it is durable."""
+        assert self._parts is not None
+        asyncio.ensure_future(self._parts.hands.disk(write)).add_done_callback(partial(self._kept, then))
+
+    def _kept(self, then: Callable[[T], Sequence[Any]], done: asyncio.Future[T]) -> None:
+        if done.cancelled() or not self._started:
+            return
+        error = done.exception()
+        if error is not None:
+            # Nobody is told of the key, so the old one goes on being the one that counts.
+            _log.error("cannot keep a key: %s", error, extra={"action": "key.failed"})
+            return
+        self._apply(then(done.result()))
+
+    def _keep_masters(self, keys: list[Key]) -> None:
+        assert self._master is not None
+        self._keep(partial(self._pki.keep_masters, self._master.key, keys), lambda _: self._agent.kept())
 
     def _end_line(self) -> None:
         line, self._line = self._line, None

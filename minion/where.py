@@ -24,8 +24,15 @@ class Where(Struct, frozen=True, kw_only=True):
     port: int
     enrol_port: int
     key: Key
+    next_key: Key | None = None
+    """The key that the master is about to have, when the join string was made while it changed."""
     token: str | None = None
     """A join token, for the first claim."""
+
+    @property
+    def keys(self) -> list[Key]:
+        """The keys by which the master is known, as far as it was told from outside."""
+        return [self.key] if self.next_key is None else [self.key, self.next_key]
 
 
 def where(settings: MinionSettings, state: Path) -> Where | None:

@@ -28,8 +28,9 @@ HELP = """Decide which minions belong to the fleet.
   jr-key delete web1                forget it
   jr-key token --minion web1        a join string that accepts it at once:
                                     jr-minion --join STRING
+  jr-key rotate web1                have it make itself a new key
 
-Exit codes: 0 done, 2 wrong usage, 3 no such key, 4 not allowed, 5 no master.
+Exit codes: 0 done, 2 wrong usage, 3 no such key, 4 not allowed, 5 no master, 6 done in part.
 """
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -97,6 +98,18 @@ def delete(ids: tuple[str, ...], every: bool, yes: bool, fmt: Format, root: str 
     if every and not yes:
         raise UsageError("cannot delete all keys: that cuts the whole fleet; say --all --yes if it is meant")
     return _change("delete", ids, every, fmt, root)
+
+
+@command.command()
+@_chosen
+@_common
+def rotate(ids: tuple[str, ...], every: bool, fmt: Format, root: str | None) -> Exit:
+    """Have minions replace their keys: those named, or --all. They must be connected; no job is disturbed."""
+    if bool(ids) == every:
+        raise UsageError("cannot rotate keys: name minions, or say --all, and not both")
+    answer = _master(root).ask("keys.rotate", ids=None if every else list(ids), all=every)
+    Printer(NAME, fmt).show("value", answer["minions"] if fmt == "table" else answer)
+    return Exit.OK if all(outcome == "rotated" for outcome in answer["minions"].values()) else Exit.INCOMPLETE
 
 
 @command.command()

@@ -21,6 +21,7 @@ from common.messages import (
     Held,
     Hello,
     JobFields,
+    Offer,
     Ping,
     Pong,
     Refused,
@@ -36,6 +37,7 @@ from master.core import effects as do
 from master.core.keys import Keyring, digest
 from master.core.ledger import Ledger, OpenJob
 from master.core.presence import Fleet
+from master.core.rotation import RECONNECTING, Rotation
 from master.core.track import NOT_A_TARGET, Tracker, Word
 from master.records import AddStop, AddToken, Job, Outcome, Pair, Snapshot, Stop
 
@@ -65,6 +67,8 @@ class Terms(Struct, frozen=True, kw_only=True):
     """Seconds past its time to start that a sent pair may stay without any answer before it is lost."""
     offline_grace: float = 60.0
     """Seconds after the master's start in which minions that were there lately count as about to come (DESIGN 6)."""
+    key_overlap: float = 86400.0
+    """Seconds after which a minion's next key replaces an old one that is still used."""
 
 
 class Wish(Struct, frozen=True, kw_only=True):
@@ -97,6 +101,7 @@ class Core:
     def __init__(self, snapshot: Snapshot, terms: Terms, now: float) -> None:
         self.keys = Keyring(snapshot.minions, snapshot.tokens)
         self.fleet = Fleet()
+        self.rotation = Rotation(self.keys, self.fleet, terms.key_overlap)
         self.ledger = Ledger(snapshot.jobs, snapshot.pairs, snapshot.stops)
         self._track = Tracker(self.ledger, self.fleet, terms.answer_grace, now)
         self._terms = terms
@@ -104,16 +109,17 @@ class Core:
         self._recalls: Counter[MinionId] = Counter()
         self._waiting: dict[Jid, list[tuple[Connection, MinionId, Word]]] = {}
         self._absent: Timers[MinionId] = Timers()
-        self._coming = {minion.id for minion in snapshot.minions
-                        if minion.state == "accepted" and minion.start
-                        and (minion.last_seen is None or minion.last_seen >= snapshot.latest - LATELY)}
-        self._coming_until: float | None = now + terms.offline_grace
+        self._coming: Timers[MinionId] = Timers()
+        for row in snapshot.minions:
+            if row.state == "accepted" and row.start \
+                    and (row.last_seen is None or row.last_seen >= snapshot.latest - LATELY):
+                self._coming.set(row.id, now + terms.offline_grace)
         for minion in sorted({*self.keys.fleet(), *self.ledger.minions()}):
             self._absent.set(minion, now + terms.lost_after)
 
     def next(self) -> float | None:
         """When `tick` has something to do, in master time."""
-        times = (self._track.next(), self.fleet.next(), self._absent.next(), self._coming_until)
+        times = (self._track.next(), self.fleet.next(), self._absent.next(), self._coming.next(), self.rotation.next())
         return min((at for at in times if at is not None), default=None)
 
     def begin(self, now: float) -> list[do.Effect]:
@@ -145,7 +151,7 @@ class Core:
         """The first state of a pair: sent, waiting for the minion, or undelivered at once."""
         if self.fleet.synced(minion) is not None:
             return Pair(jid=job.jid, minion=minion, state=State.SENT)
-        if self.fleet.get(minion) is not None or self._about_to_come(minion):
+        if self.fleet.get(minion) is not None or minion in self._coming:
             return Pair(jid=job.jid, minion=minion, state=State.PLANNED)
         if self.keys.accepted(minion) is None:
             reason = "no minion of this id is accepted"
@@ -219,6 +225,9 @@ class Core:
                 return self._track.reconcile(minion, connection, self.fleet.compared(minion), now)
             case Accepted() | Started() | Refused() | Return() | Stopped():
                 return self._word(connection, minion, message, now)
+            case Offer():
+                self._coming.set(minion, now + RECONNECTING)
+                return self.rotation.offered(connection, minion, message, now)
         return []
 
     def _hello(self, connection: Connection, minion: MinionId, hello: Hello, now: float) -> list[do.Effect]:
@@ -347,23 +356,18 @@ class Core:
             effects += [do.Drop(connection, "silent for too long"), *self.gone(connection, minion, now, "silent")]
         for minion, connection in self.fleet.uncompared(now):
             effects += [do.Drop(connection, "it did not say what it holds"), *self.gone(connection, minion, now, "cut")]
-        if self._coming_until is not None and now >= self._coming_until:
-            self._coming_until = None
-            effects += self._not_come(now)
+        effects += self._undeliver(sorted(self._coming.due(now)), "the minion did not come back", now)
+        effects += self.rotation.tick(now)
         for minion in self._absent.due(now):
             if self.fleet.get(minion) is None:
                 effects += self._lose(minion, f"the minion was away for {self._terms.lost_after:.0f} s", now)
         return effects + self._track.tick(now)
 
-    def _not_come(self, now: float) -> list[do.Effect]:
-        """The time for minions to come back after the master's start is over."""
-        return self._undeliver(sorted(self._coming), "the minion did not come back", now)
-
     def _undeliver(self, minions: list[MinionId], reason: str, now: float) -> list[do.Effect]:
         """Close what is still planned for minions that are not there, and are not about to come."""
         effects: list[do.Effect] = []
         for minion in minions:
-            if self.fleet.get(minion) is not None or self._about_to_come(minion):
+            if self.fleet.get(minion) is not None or minion in self._coming:
                 continue
             for opened in self.ledger.of_minion(minion):
                 if opened.pairs[minion].state is State.PLANNED and not self._waits(opened, minion):
@@ -375,6 +379,3 @@ class Core:
     def _waits(opened: OpenJob, minion: MinionId) -> bool:
         """Whether this pair was never sent and waits for its minion, for as long as it may start."""
         return opened.job.queue and opened.pairs[minion].state is State.PLANNED
-
-    def _about_to_come(self, minion: MinionId) -> bool:
-        return self._coming_until is not None and minion in self._coming

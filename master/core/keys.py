@@ -42,7 +42,13 @@ class Keyring:
     def admit(self, key: Key) -> MinionId | None:
         """Whose key this is, if it is accepted."""
         minion = self._keys.get(key)
-        return minion.id if minion is not None and minion.state == "accepted" else None
+        if minion is None or minion.state not in ("accepted", "next") or minion.id not in self._accepted:
+            return None
+        return minion.id
+
+    def get(self, key: Key) -> Minion | None:
+        """What is known of a key."""
+        return self._keys.get(key)
 
     def accepted(self, minion: MinionId) -> Minion | None:
         """The accepted key of an id."""
@@ -58,6 +64,13 @@ class Keyring:
             del self._accepted[minion.id]
         return do.Save(PutMinion(minion))
 
+    def drop(self, key: Key) -> list[do.Effect]:
+        """Forget a key and cut its connections."""
+        minion = self._keys.pop(key)
+        if self._accepted.get(minion.id) == key:
+            del self._accepted[minion.id]
+        return [do.Save(DropMinion(key)), do.DropKey(key)]
+
     def claim(self, key: Key, claim: Enrol, now: float) -> tuple[Enrolled, list[do.Effect]]:
         """Answer a claim of a key that the transport has proved.
 
@@ -68,7 +81,7 @@ class Keyring:
             return Enrolled(status="refused", reason="the id `master` is reserved"), []
         if known is not None and known.id != claim.id:
             return Enrolled(status="refused", reason=f"this key is filed as {known.id}"), []
-        if known is not None and known.state == "accepted":
+        if known is not None and self.admit(key) is not None:
             return Enrolled(status="accepted"), []
         if known is not None and known.state == "rejected":
             return Enrolled(status="refused", reason="this key was rejected"), []
@@ -118,8 +131,12 @@ class Keyring:
 
     def reject(self, ids: list[MinionId] | None) -> tuple[list[MinionId], list[do.Effect]]:
         """Reject keys: those named, or all that wait. A live connection is cut. Raises NotFoundError."""
-        rows = [row for row in self.find(ids) if row.state == "pending" or (ids and row.state == "accepted")]
+        found = self.find(ids)
+        rows = [row for row in found if row.state == "pending" or (ids and row.state == "accepted")]
         effects: list[do.Effect] = []
+        for row in found:
+            if ids and row.state == "next":
+                effects += self.drop(row.key)
         for row in rows:
             effects += [self.put(structs.replace(row, state="rejected")), do.DropKey(row.key),
                         do.Emit(do.KeyChanged(row.id, "rejected"))]
@@ -130,12 +147,8 @@ class Keyring:
         rows = [row for row in self.find(ids) if ids or row.state == "rejected"]
         effects: list[do.Effect] = []
         for row in rows:
-            del self._keys[row.key]
-            if self._accepted.get(row.id) == row.key:
-                del self._accepted[row.id]
-            effects += [do.Save(DropMinion(row.key)), do.DropKey(row.key),
-                        do.Emit(do.KeyChanged(row.id, "deleted"))]
-        return [row.id for row in rows], effects
+            effects += [*self.drop(row.key), do.Emit(do.KeyChanged(row.id, "deleted"))]
+        return list(dict.fromkeys(row.id for row in rows)), effects
 
     def add_token(self, token: AddToken, now: float) -> list[do.Effect]:
         """File a join token; those that have expired go."""

@@ -10,13 +10,29 @@ import enum
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct
 
 from common.codec import RETURN_LIMIT
 from common.host.core import Host, Now
-from common.link import Closed
-from common.messages import Ack, Enrol, Enrolled, Hello, Ping, Pong, Publish, Stop, Welcome
+from common.link import Closed, Key
+from common.messages import (
+    Ack,
+    Enrol,
+    Enrolled,
+    Hello,
+    MasterKey,
+    Offer,
+    Ping,
+    Pong,
+    Publish,
+    Rotate,
+    Stop,
+    Taken,
+    Trusts,
+    Welcome,
+)
 from minion.core import effects as do
+from minion.core.keychain import Keychain
 
 QUIET = 15.0
 """Seconds without a word from the master after which the agent pings (DESIGN 5)."""
@@ -53,8 +69,9 @@ class Identity(Struct, frozen=True, kw_only=True):
 class Agent:
     """One minion's connection to its master."""
 
-    def __init__(self, identity: Identity, host: Host, chance: Callable[[], float]) -> None:
+    def __init__(self, identity: Identity, host: Host, chance: Callable[[], float], keys: Keychain) -> None:
         """`chance` gives numbers in [0, 1): the jitter, which must differ from host to host."""
+        self.keys = keys
         self._identity = identity
         self._host = host
         self._chance = chance
@@ -95,9 +112,15 @@ class Agent:
         """The line is over."""
         if why is Closed.REFUSED and self.stage is not Stage.ENROLLING:
             self._offline()
+            if self.keys.refused():
+                return self._open(now)
             self._must_enrol = True
             self.why = "the master does not know this key; enrolling"
             return self._open(now)
+        if why is Closed.FAILED and self.keys.failed():
+            return self._open(now)
+        if self.stage is Stage.ONLINE:
+            self.keys.begin()
         return self._later(now, {Closed.REFUSED: "refused", Closed.FAILED: "the master does not answer",
                                  Closed.LOST: "the connection broke"}[why])
 
@@ -121,7 +144,30 @@ class Agent:
                 return [do.SendLine(Pong(n=message.n))]
             case Pong():
                 self._told(message.n, message.time)
+            case Rotate() | Taken() | MasterKey():
+                return self._rekey(message, now)
         return []
+
+    def _rekey(self, message: Rotate | Taken | MasterKey, now: Now) -> list[do.Effect]:
+        match message:
+            case Rotate():
+                return [do.MakeKey()]
+            case MasterKey(key=key):
+                return self._announced(key)
+            case Taken(key=key, refused=None) if key == self.keys.spare:
+                return self._reconnect(now)
+        return []
+
+    def made(self, key: Key) -> list[do.Effect]:
+        """This minion's next key pair is durable."""
+        self.keys.spare = key
+        return [do.SendLine(Offer(key=key))] if self.stage is Stage.ONLINE else []
+
+    def kept(self) -> list[do.Effect]:
+        """The keys by which the master is known are durable."""
+        if self.stage is not Stage.ONLINE or len(self.keys.masters) == 1:
+            return []
+        return [do.SendLine(Trusts(key=self.keys.masters[-1]))]
 
     def said(self, now: Now) -> None:
         """Something was sent: the master knows that this side lives."""
@@ -168,7 +214,25 @@ class Agent:
         self._told(0, message.time)
         self._host.return_limit = min(RETURN_LIMIT, max(0, message.return_limit))
         self._plan_ping()
-        return [*self._host.welcomed(now, self.master_now(now))]
+        effects: list[do.Effect] = []
+        if self.keys.take_up():
+            effects.append(do.TakeUpKey())
+        if self.keys.settle():
+            effects.append(do.KeepMasters(self.keys.masters))
+        if message.next_key is not UNSET:
+            effects += self._announced(message.next_key)
+        return [*effects, *self._host.welcomed(now, self.master_now(now))]
+
+    def _reconnect(self, now: Now) -> list[do.Effect]:
+        """The master has the next key: connect with it. Until then the old one serves, so no crash locks us out."""
+        self._offline()
+        self.why = "connecting with the new key"
+        self.keys.begin()
+        return [do.CloseLine("connecting with the new key"), *self._open(now)]
+
+    def _announced(self, key: Key) -> list[do.Effect]:
+        self.keys.announce(key)
+        return [do.KeepMasters(self.keys.masters)]
 
     def _enrolled(self, message: Enrolled, now: Now) -> list[do.Effect]:
         self._must_enrol = message.status != "accepted"

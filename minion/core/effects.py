@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from common.host import effects as host
+from common.link import Key
 from common.messages import Enrol, Message
 
 
@@ -28,4 +29,18 @@ class SendLine(Struct, frozen=True):
     message: Message | Enrol
 
 
-Effect = OpenLine | OpenEnrol | CloseLine | SendLine | host.Effect
+class MakeKey(Struct, frozen=True):
+    """Make this minion's next key pair and keep it, or find the one that is kept; `Agent.made` is told."""
+
+
+class TakeUpKey(Struct, frozen=True):
+    """The next key pair is the one from here on; the old one goes."""
+
+
+class KeepMasters(Struct, frozen=True):
+    """Keep these as the keys by which the master is known; `Agent.kept` is told."""
+
+    keys: list[Key]
+
+
+Effect = OpenLine | OpenEnrol | CloseLine | SendLine | MakeKey | TakeUpKey | KeepMasters | host.Effect

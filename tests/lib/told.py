@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec import UNSET
+
 from common import messages as m
 from common.host import effects as host
 from common.ids import Jid
@@ -46,6 +48,12 @@ def _effect(effect: Any) -> str:
             return "open line"
         case agent.OpenEnrol():
             return "open enrolment"
+        case agent.MakeKey():
+            return "make key"
+        case agent.TakeUpKey():
+            return "take up key"
+        case agent.KeepMasters(keys):
+            return f"keep masters {' '.join(keys)}"
         case master.Send(connection, message):
             return f"to {connection}: {_message(message)}"
         case master.Save(change):
@@ -111,7 +119,13 @@ def _message(message: Any) -> str:
         case m.Ping() | m.Pong():
             return f"{type(message).__name__.lower()} {message.n}"
         case m.Welcome():
-            return "welcome"
+            return "welcome" if message.next_key is UNSET else f"welcome, next key {message.next_key[0]}"
+        case m.Rotate():
+            return "rotate"
+        case m.Offer() | m.Trusts() | m.MasterKey():
+            return f"{type(message).__name__.lower()} {message.key[0]}"
+        case m.Taken():
+            return f"taken {message.key[0]}{f', refused: {message.refused}' if message.refused else ''}"
     raise AssertionError(f"no words for {message!r}")
 
 

@@ -12,12 +12,13 @@ from common.host import effects as host_do
 from common.host.core import Host, Limits, Now, Plan
 from common.host.shell import DURABLE
 from common.ids import Jid, MinionId, mint
-from common.link import Closed
+from common.link import Closed, Key
 from common.messages import Enrol, JobFields, Message, Return, Stopped
 from common.proc.record import JobRecord, StopRequest
 from common.states import State
 from minion.core import effects as do
 from minion.core.agent import Agent, Identity, Stage
+from minion.core.keychain import Keychain
 from tests.sim.machine import Machine, returned
 from tests.sim.network import Line
 from tests.sim.process import Process
@@ -65,7 +66,8 @@ class SimMinion(Process):
         self.host = Host(Limits(boot_id=boot_id, max_jobs=self.max_jobs), self)
         self.agent = Agent(
             Identity(version="sim", boot_id=boot_id, start=disk.starts, facts=Raw(b"\x80"),
-                     claim=Enrol(id=self.id, version="sim")), self.host, self.world.chance.random)
+                     claim=Enrol(id=self.id, version="sim")), self.host, self.world.chance.random,
+            Keychain(Key(f"key of {self.id}"), None, [Key("master")]))
         self._last = None
         machine.told = self._told
         for jid in list(disk.records):

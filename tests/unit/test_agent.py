@@ -8,11 +8,12 @@ import pytest
 from msgspec import Raw
 
 from common.ids import MinionId
-from common.link import Closed
+from common.link import Closed, Key
 from common.messages import Ack, Enrol, Enrolled, Ping, Pong, Publish, Welcome
 from common.messages import Stop as StopMessage
 from common.states import State
 from minion.core.agent import BACKOFF_FIRST, BACKOFF_MOST, GONE, GREETING, QUIET, Agent, Identity, Stage
+from minion.core.keychain import Keychain
 from tests.lib.cores import FIELDS, Driven
 from tests.lib.stored import NOON, jid
 from tests.lib.told import told
@@ -26,7 +27,8 @@ class Line:
         self.chance = chance
         identity = Identity(version="1", boot_id="b", start=3, facts=Raw(b"\x80"),
                             claim=Enrol(id=MinionId("m1"), version="1"))
-        self.agent = Agent(identity, self.jobs.host, lambda: self.chance)
+        self.agent = Agent(identity, self.jobs.host, lambda: self.chance,
+                           Keychain(Key("old"), None, [Key("m1")]))
 
     def after(self, seconds: float) -> list[str]:
         self.jobs.time += seconds

@@ -1,0 +1,86 @@
+"""New keys for old, of minions and of the master itself, without a moment in which nobody has one. Pure.
+
+A minion's next key is filed beside its accepted one and admits the same id. It takes the other's place at its first
+use, or when the overlap is over.
+"""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from common.errors import NotFoundError
+from common.ids import MinionId
+from common.link import Connection, Key
+from common.messages import Offer, Rotate, Taken
+from common.timers import Timers
+from master.core import effects as do
+from master.core.keys import Keyring
+from master.core.presence import Fleet
+from master.records import Minion
+
+RECONNECTING = 60.0
+"""Seconds in which a minion that was told to connect anew counts as about to come."""
+
+
+class Rotation:
+    """Keys that are about to be replaced."""
+
+    def __init__(self, keys: Keyring, fleet: Fleet, overlap: float) -> None:
+        """`overlap` is the time, in seconds, after which a minion's next key replaces an old one that is still used."""
+        self._keys = keys
+        self._fleet = fleet
+        self._overlap = overlap
+        self._over: Timers[Key] = Timers()
+        for row in keys.rows():
+            if row.state == "next":
+                self._over.set(row.key, row.filed + overlap)
+
+    def next(self) -> float | None:
+        """When `tick` has something to do, in master time."""
+        return self._over.next()
+
+    # keys of minions
+
+    def ask(self, minion: MinionId) -> list[do.Effect]:
+        """Ask a minion for a new key; nothing when it is not connected. Raises NotFoundError for one not accepted."""
+        if self._keys.accepted(minion) is None:
+            raise NotFoundError(f"cannot rotate the key of {minion}: it has no accepted key")
+        connection = self._fleet.synced(minion)
+        return [] if connection is None else [do.Send(connection, Rotate())]
+
+    def offered(self, connection: Connection, minion: MinionId, offer: Offer, now: float) -> list[do.Effect]:
+        """A minion offers its next key. The answer follows the commit."""
+        refused, effects = self._file(minion, offer.key, now)
+        if refused is not None:
+            effects = [do.Emit(do.KeyChanged(minion, f"offer refused: {refused}"))]
+        return [*effects, do.Send(connection, Taken(key=offer.key, refused=refused))]
+
+    def _file(self, minion: MinionId, key: Key, now: float) -> tuple[str | None, list[do.Effect]]:
+        current, known = self._keys.accepted(minion), self._keys.get(key)
+        if current is None:
+            return "this minion is not accepted", []
+        if known is not None:
+            mine = known.id == minion and known.state == "next"
+            return (None if mine else "this key is filed already"), []
+        effects: list[do.Effect] = []
+        for row in self._keys.rows():
+            if row.id == minion and row.state == "next":
+                effects += self._keys.drop(row.key)
+        row = Minion(id=minion, key=key, state="next", filed=now, version=current.version)
+        self._over.set(key, now + self._overlap)
+        return None, [*effects, self._keys.put(row), do.Emit(do.KeyChanged(minion, "offered"))]
+
+    def used(self, key: Key, now: float) -> list[do.Effect]:
+        """The owner of a key speaks: if it is the next one of its id, the old one is over."""
+        row = self._keys.get(key)
+        current = None if row is None else self._keys.accepted(row.id)
+        if row is None or row.state != "next" or current is None:
+            return []
+        self._over.clear(key)
+        # One transaction: no crash leaves an id with two accepted keys, or with none.
+        return [self._keys.put(structs.replace(current, key=key, filed=row.filed)), *self._keys.drop(current.key),
+                do.Emit(do.KeyChanged(row.id, "rotated"))]
+
+    def tick(self, now: float) -> list[do.Effect]:
+        """Time has passed: where the overlap is over, the old key is."""
+        return [effect for key in self._over.due(now) for effect in self.used(key, now)]

@@ -1,0 +1,130 @@
+"""A minion's next key beside its accepted one: who is let in, and when the old one is over. # R-B37"""
+
+from __future__ import annotations
+
+import pytest
+
+from common.errors import NotFoundError
+from common.ids import MinionId
+from common.link import Connection, Key
+from common.messages import Enrol, Offer
+from tests.lib.cores import Ruled, minion
+from tests.lib.told import told
+
+OLD, NEW, NEWER = Key("k-m1"), Key("n" * 40), Key("o" * 40)
+M1 = MinionId("m1")
+
+
+@pytest.fixture
+def master() -> Ruled:
+    """A master with m1 connected over 1."""
+    master = Ruled(minions=[minion("m1"), minion("m2")])
+    master.meet(1, "m1")
+    return master
+
+
+def used(master: Ruled, key: Key) -> list[str]:
+    return told(master.core.rotation.used(key, master.now))
+
+
+def states(master: Ruled) -> dict[str, str]:
+    return {row.key: row.state for row in master.core.keys.rows() if row.id == "m1"}
+
+
+def test_the_old_key_is_over_at_the_first_use_of_the_new_one(master: Ruled) -> None:
+    assert told(master.core.rotation.ask(M1)) == ["to 1: rotate"]
+    assert master.say(1, "m1", Offer(key=NEW)) == [
+        f"save key {NEW} of m1 next", "event key of m1 offered", "to 1: taken n"]
+    assert master.core.keys.admit(OLD) == master.core.keys.admit(NEW) == "m1"
+    assert master.core.keys.fleet().count(M1) == 1, "two keys are one minion"
+    assert used(master, OLD) == []
+    assert used(master, NEW) == [f"save key {NEW} of m1 accepted", "save no key k-m1", "cut key k-m1",
+                                 "event key of m1 rotated"]
+    assert states(master) == {NEW: "accepted"}
+    assert master.core.keys.admit(OLD) is None
+    assert used(master, NEW) == []
+
+
+def test_numbers_of_connections_go_on_with_the_new_key(master: Ruled) -> None:
+    before = master.core.keys.accepted(M1)
+    master.say(1, "m1", Offer(key=NEW))
+    used(master, NEW)
+    after = master.core.keys.accepted(M1)
+    assert before is not None
+    assert after is not None
+    assert (after.start, after.connection) == (before.start, before.connection) != (0, 0)
+
+
+def test_the_overlap_ends_by_itself(master: Ruled) -> None:
+    master.say(1, "m1", Offer(key=NEW))
+    assert "event key of m1 rotated" not in master.after(86_399)
+    assert "event key of m1 rotated" in master.after(1)
+    assert states(master) == {NEW: "accepted"}
+
+
+def test_a_master_that_was_restarted_remembers_the_end_of_the_overlap() -> None:
+    next_key = minion("m1", "next")
+    rows = [minion("m1"), type(next_key)(id=M1, key=NEW, state="next", filed=next_key.filed)]
+    master = Ruled(minions=rows)
+    at = master.core.rotation.next()
+    assert at == rows[1].filed + 86_400
+    master.time += at - master.now
+    assert "event key of m1 rotated" in told(master.core.tick(master.now))
+
+
+def test_a_repeated_offer_is_answered_again_and_another_replaces_it(master: Ruled) -> None:
+    master.say(1, "m1", Offer(key=NEW))
+    assert master.say(1, "m1", Offer(key=NEW)) == ["to 1: taken n"]
+    assert master.say(1, "m1", Offer(key=NEWER)) == [
+        f"save no key {NEW}", f"cut key {NEW}", f"save key {NEWER} of m1 next", "event key of m1 offered",
+        "to 1: taken o"]
+    assert states(master) == {OLD: "accepted", NEWER: "next"}
+
+
+def test_a_key_of_somebody_else_is_no_offer(master: Ruled) -> None:
+    master.core.keys.claim(NEW, Enrol(id=MinionId("m3"), version="1"), master.now)
+    refused = "this key is filed already"
+    assert master.say(1, "m1", Offer(key=NEW)) == [
+        f"event key of m1 offer refused: {refused}", f"to 1: taken n, refused: {refused}"]
+    assert master.core.keys.admit(NEW) is None
+    master.core.keys.reject([M1])
+    assert told(master.core.rotation.offered(Connection(1), M1, Offer(key=NEWER), master.now))[-1] \
+        == "to 1: taken o, refused: this minion is not accepted"
+
+
+def test_who_is_not_connected_is_not_asked(master: Ruled) -> None:
+    assert master.core.rotation.ask(MinionId("m2")) == []
+    with pytest.raises(NotFoundError, match="m9"):
+        master.core.rotation.ask(MinionId("m9"))
+
+
+@pytest.mark.parametrize("verb", ["reject", "delete"])
+def test_who_is_cut_is_cut_with_both_keys(master: Ruled, verb: str) -> None:
+    master.say(1, "m1", Offer(key=NEW))
+    changed, effects = getattr(master.core.keys, verb)([M1])
+    assert changed == ["m1"]
+    assert {"cut key k-m1", f"cut key {NEW}", f"save no key {NEW}"} <= set(told(effects))
+    assert master.core.keys.admit(OLD) is None
+    assert master.core.keys.admit(NEW) is None
+    assert used(master, NEW) == []
+
+
+def test_a_next_key_that_enrols_is_told_that_it_is_accepted(master: Ruled) -> None:
+    master.say(1, "m1", Offer(key=NEW))
+    assert master.core.keys.claim(NEW, Enrol(id=M1, version="1"), master.now)[0].status == "accepted"
+
+
+def test_a_job_that_comes_between_the_two_connections_waits(master: Ruled) -> None:
+    master.say(1, "m1", Offer(key=NEW))
+    master.gone(1, "m1")
+    _, effects = master.publish("m1")
+    assert not [line for line in effects if "undelivered" in line]
+    used(master, NEW)
+    assert any(line.startswith("to 2: publish") for line in master.meet(2, "m1"))
+
+
+def test_a_job_for_one_that_does_not_come_back_is_undelivered(master: Ruled) -> None:
+    master.say(1, "m1", Offer(key=NEW))
+    master.gone(1, "m1")
+    master.publish("m1")
+    assert any("m1=undelivered" in line for line in master.after(60))
