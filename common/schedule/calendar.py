@@ -1,0 +1,71 @@
+"""Calendar triggers: fields from year to second that must all match, such as day of week and hour.
+
+The grammar of a field and its evaluation are APScheduler's; what it takes without a meaning is refused here. It is
+asked in wall-clock time only, and `wall.py` says when that is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from apscheduler.triggers.cron import CronTrigger
+
+from common.schedule import wall
+
+FIELDS = ("year", "month", "day", "week", "day_of_week", "hour", "minute", "second")
+FIELD_LIMIT = 200
+"""Characters of one field."""
+
+_STEP_AFTER_NAMES = re.compile(r"[a-z]{3}(-[a-z]{3})?/", re.IGNORECASE)
+_BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
+_TICK = timedelta(microseconds=1)
+
+
+class Calendar:
+    """The times at which all fields match. Fields above the least one given are free, those below at their least."""
+
+    def __init__(self, fields: Mapping[str, str | int], zone: tzinfo) -> None:
+        """`fields` by name, 0 is Monday in `day_of_week`. Raises ValueError that names the field, also for never."""
+        if not fields:
+            raise ValueError(f"it needs a field, one of {', '.join(FIELDS)}")
+        self._zone = zone
+        self._fields = {name: _checked(name, str(value)) for name, value in fields.items()}
+        self._trigger = CronTrigger(timezone=UTC, **self._fields)
+        if self._trigger.get_next_fire_time(None, _BEGIN) is None:
+            raise ValueError(f"it never comes: {', '.join(f'{name}={value}' for name, value in self._fields.items())}")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Calendar) and (self._fields, self._zone) == (other._fields, other._zone)
+
+    def __hash__(self) -> int:
+        return hash((*sorted(self._fields.items()), str(self._zone)))
+
+    def next_after(self, time: datetime) -> datetime | None:
+        """The first planned time that is later than `time`, in UTC; None when none comes."""
+        at = wall.shown(time, self._zone).replace(tzinfo=UTC)
+        while (found := self._trigger.get_next_fire_time(None, at + _TICK)) is not None:
+            planned = wall.instant(found.replace(tzinfo=None), self._zone)
+            if planned > time:
+                return planned
+            at = found  # the second pass of an hour that comes twice, or what a gap has brought together
+        return None
+
+    def previous_before(self, time: datetime) -> datetime | None:
+        """The last planned time that is before `time`, in UTC; None when none came in sixty years."""
+        return wall.previous(self.next_after, time)
+
+
+def _checked(name: str, value: str) -> str:
+    if name not in FIELDS:
+        raise ValueError(f"it has no field '{name}'; there are {', '.join(FIELDS)}")
+    if len(value) > FIELD_LIMIT:
+        raise ValueError(f"{name} has {len(value)} characters, and {FIELD_LIMIT} are allowed")
+    if _STEP_AFTER_NAMES.search(value):
+        raise ValueError(f"{name} '{value}': names take no step; write numbers, such as 0-4/2")
+    try:
+        CronTrigger(timezone=UTC, **{name: value})
+    except (ValueError, ZeroDivisionError) as error:
+        raise ValueError(f"{name} '{value}': {' '.join(str(error).split())}") from error
+    return value
