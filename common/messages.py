@@ -84,6 +84,8 @@ class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`cgroup`, `subreaper`, or `unknown` when the supervisor is not there to say."""
     took: float | None = None
     """Seconds from the first signal of a stop to the last process gone."""
+    timeout: float | None = None
+    """The time limit that ran out, in seconds."""
     boot_id: Identity | None = None
     lost_bytes: int | None = None
     """Bytes of output that went past the cap."""

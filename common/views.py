@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from common.evidence import account, heading, names
 from common.style import GAP, Style, columns, cut, scalar, tree, word
 from common.text import escape, local_time, span
 
 _STATE_WIDTH = len("undelivered")
 _WORTH_TELLING = 1.0
 """Seconds from which on the length of a run is shown."""
-_SHOWN = 20
-"""Names in a row before the rest is only counted."""
 _ORDER = ("succeeded", "planned", "sent", "accepted", "queued", "running", "undelivered", "refused", "lost",
           "timed_out", "killed", "failed")
 _LABELS = ("running", "queued", "waiting", "returned")
@@ -40,23 +39,17 @@ def pair_block(minion: str, pair: Mapping[str, Any], name_width: int, colour: bo
         why = body.pop()
     took = pair.get("duration")
     length = f"({span(took)})" if isinstance(took, (int, float)) and took >= _WORTH_TELLING else ""
-    head = [escape(minion).ljust(name_width), style.state(state, escape(state).ljust(_STATE_WIDTH)), why, length]
+    told = style.state(state, escape(state)) + sign if (sign := heading(pair)) else \
+        style.state(state, escape(state).ljust(_STATE_WIDTH))
+    first = f"{told} {why}" if sign else GAP.join(filter(None, (told, why)))
+    head = [escape(minion).ljust(name_width), first, length]
     return "\n".join([GAP.join(filter(None, head)).rstrip(), *(f"{GAP}{line}".rstrip() for line in body)])
 
 
 def _why(pair: Mapping[str, Any]) -> str:
     """What there is to know beside the state, in one line; empty for an ordinary success."""
-    evidence = pair.get("evidence") or {}
-    parts = [evidence.get("reason") or _exit(pair, evidence)]
-    if by := evidence.get("by"):
-        parts.append(f"by {by}")
-    # A tree was signalled after the end of a job that nobody stopped: what it left behind is no more.
-    swept = pair.get("state") in ("succeeded", "failed") and evidence.get("signalled") is not None
-    behind = "left behind and ended" if swept else "left behind"
-    for name, text in (("survivors", "still alive"), ("left_behind", behind)):
-        if processes := evidence.get(name):
-            parts.append(f"{text}: {names([_process(process) for process in processes])}")
-    if lost := evidence.get("lost_bytes"):
+    parts = account(pair)
+    if lost := (pair.get("evidence") or {}).get("lost_bytes"):
         parts.append(f"{lost} bytes of output not kept")
     elif pair.get("truncated") and (pair.get("stdout") or pair.get("stderr")):
         parts.append("cut, the whole output is on the minion")
@@ -64,23 +57,7 @@ def _why(pair: Mapping[str, Any]) -> str:
         parts.append("cut")
     if pair.get("expired"):
         parts.append("value and output deleted by keep_jobs")
-    return escape("; ".join(part for part in parts if part))
-
-
-def _exit(pair: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
-    if pair.get("state") == "running" and pair.get("pid"):
-        return f"pid {pair['pid']}"
-    if pair.get("state") == "planned":
-        return "waits for the minion to connect"
-    if pair.get("state") != "failed":
-        return ""
-    if signal := evidence.get("signal"):
-        return f"signal {signal}"
-    return "" if pair.get("retcode") is None else f"exit {pair['retcode']}"
-
-
-def _process(process: Mapping[str, Any]) -> str:
-    return f"{process.get('pid')} {process.get('name', '')}".strip()
+    return escape("; ".join(parts))
 
 
 def _body(pair: Mapping[str, Any], width: int) -> list[str]:
@@ -92,12 +69,6 @@ def _body(pair: Mapping[str, Any], width: int) -> list[str]:
     if stderr:
         lines += ["stderr:", *(f"  {line}" for line in tree(stderr, width))]
     return lines
-
-
-def names(known: Sequence[str]) -> str:
-    """`m1, m2 and 80 more`: the first of these names."""
-    more = len(known) - _SHOWN
-    return ", ".join(known[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _call(job: Mapping[str, Any]) -> str:
@@ -118,6 +89,9 @@ def _target(job: Mapping[str, Any]) -> str:
 
 def _job(value: Any, style: Style, width: int) -> str:
     if not isinstance(value, dict) or "minions" not in value:
+        documents = list(value.values()) if isinstance(value, dict) else []
+        if len(documents) == 1 and isinstance(documents[0], dict) and "minions" in documents[0]:
+            return _job(documents[0], style, width)  # under its jid, as jobs.print_job gives it
         return _value(value, style, width)
     published, done = value.get("published"), value.get("done")
     ended = local_time(done)

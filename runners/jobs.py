@@ -10,6 +10,7 @@ from typing import Any
 
 from common import clock
 from common.errors import Exit, NotFoundError, UsageError
+from common.evidence import names
 from common.exits import exit_code
 from common.signals import signal_number
 from common.states import State
@@ -51,7 +52,7 @@ def print_job(master: Master, jid: str) -> Report:
 
     jr-run jobs.print_job 20260102030405123456 -o json
     """
-    return Report("value", {jid: lookup_jid(master, jid).value})
+    return Report("job", {jid: lookup_jid(master, jid).value})
 
 
 def list_jobs(master: Master, limit: int = 50, cursor: str | None = None, **filters: str) -> Report:
@@ -161,17 +162,31 @@ def _stop(
         pairs = read(master.watch(jid, follow=False)).pairs
         return Report("pairs", {minion: pairs[minion] for minion in sorted(outcomes) if minion in pairs},
                       note=f"{jid} was over already: there was nothing to stop")
-    pairs = _until_stopped(master, jid, stopped, until)
+    # A minion that is away may come in days; who wants to wait for it says how long.
+    kept = {minion for minion in stopped if wait is None and outcomes[minion] == "kept"}
+    pairs = _until_stopped(master, jid, stopped - kept, until)
+    if kept:
+        pairs = read(master.watch(jid, follow=False)).pairs
     shown = {minion: pairs[minion] for minion in sorted(stopped) if minion in pairs}
     late = [minion for minion, pair in shown.items() if is_open(pair)]
-    note = f"{jid} is not yet over on {', '.join(late)}: the stop stands, jr-run jobs.wait {jid} waits" if late else ""
-    return Report("pairs", shown, _stop_exit(pair["state"] for pair in shown.values()), note)
+    return Report("pairs", shown, _stop_exit(pair["state"] for pair in shown.values()), _pending(jid, late, outcomes))
+
+
+def _pending(jid: str, late: list[str], outcomes: dict[str, str]) -> str:
+    """What is still to be waited for, as a line for the operator."""
+    if not late:
+        return ""
+    absent = [minion for minion in late if outcomes[minion] == "kept"]
+    away = f"; not connected: {names(absent)}" if absent else ""
+    return f"{jid} is not yet over on {names(late)}: the stop stands, jr-run jobs.wait {jid} waits{away}"
 
 
 def _until_stopped(master: Master, jid: str, stopped: set[str], until: float) -> dict[str, dict[str, Any]]:
     """The job's pairs, once all in `stopped` have ended or the boottime `until` has passed."""
     document = Document()
     waited_for = set(stopped)
+    if not waited_for:
+        return {}
     try:
         for minion in document.feed(master.watch(jid, follow=True, until=until)):
             waited_for.discard(minion)

@@ -42,12 +42,19 @@ def conclude(record: JobRecord, stops: list[StopRequest], layout: Layout) -> Ret
 def _evidence(record: JobRecord, found: Remains, asked: StopRequest | None, left: list[Seen]) -> Evidence:
     evidence = Evidence(
         reason=_reason(record, found), signalled=found.signalled or None, survivors=_listed(found.survivors),
-        left_behind=_listed(left), containment="unknown" if record.cgroup is None else "cgroup", took=found.took,
+        left_behind=_listed(left), containment=_containment(record), took=found.took,
         boot_id=record.boot_id)
     if asked is None:
         return evidence
     number = signal.SIGKILL if asked.how == "kill" else signal.SIGTERM
     return structs.replace(evidence, by=asked.by[:4000], asked=asked.at, asked_signal=int(number))
+
+
+def _containment(record: JobRecord) -> str | None:
+    """What vouches for it that nothing of the job is left: of an earlier boot nothing can be."""
+    if record.boot_id != clock.boot_id():
+        return None
+    return "unknown" if record.cgroup is None else "cgroup"
 
 
 def _reason(record: JobRecord, found: Remains) -> str:

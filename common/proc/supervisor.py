@@ -221,6 +221,8 @@ def _conclude(record: dict[str, Any], watch: Watch, tree: Tree, captures: tuple[
     if watch.took is not None:
         evidence |= {"signalled": tree.signalled, "took": watch.took, "containment": tree.containment,
                      "boot_id": record["boot_id"]}
+    if ended.state == "timed_out":
+        evidence["timeout"] = record["timeout"]
     if watch.survivors:
         evidence["survivors"] = ending.listed(watch.survivors)
     if watch.left_behind:

@@ -8,8 +8,8 @@ from common.cli.options import root_hint
 from common.cli.printer import Printer
 from common.control import ANSWER_SECONDS
 from common.errors import Exit, JrError
+from common.evidence import names
 from common.text import local_time
-from common.views import names
 from runners.api import Item, Master
 from runners.document import Document, is_open, read
 

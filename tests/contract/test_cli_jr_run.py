@@ -271,7 +271,7 @@ def test_what_a_stop_asks_for(jr_run: JrRun, socket: Path, words: list[str], req
     (["lost", "killed"], 6),
 ])
 def test_exit_code_of_a_stop(jr_run: JrRun, socket: Path, states: list[str], code: int) -> None:
-    script = Script(stop=[stop({"m1": "sent", "m2": "kept"})],
+    script = Script(stop=[stop({"m1": "sent", "m2": "sent"})],
                     watch=[HEAD, pair("m1", states[0]), pair("m2", states[1]), end(killed=2)])
     with serving(socket, script):
         assert jr_run("jobs.kill", JID).code == code
@@ -287,6 +287,17 @@ def test_a_stop_that_takes_too_long(jr_run: JrRun, socket: Path) -> None:
     shown = json.loads(ended.out)
     assert (shown["m1"]["state"], shown["m2"]["state"]) == ("running", "killed")
     assert "not yet over on m1: the stop stands" in ended.err
+
+
+def test_a_stop_of_who_is_away_is_not_waited_for(jr_run: JrRun, socket: Path) -> None:  # B03
+    script = Script(stop=[stop({"m1": "sent", "m2": "kept"})], watch=[HEAD, pair("m1", "killed"), "wait", {}],
+                    look=[HEAD, pair("m1", "killed"), pair("m2", "running"), end(running=1, killed=1)])
+    with serving(socket, script):
+        ended = jr_run("jobs.kill", JID)
+    assert ended.code == 124
+    assert "m1  killed" in ended.out
+    assert "m2  running" in ended.out
+    assert f"not yet over on m2: the stop stands, jr-run jobs.wait {JID} waits; not connected: m2" in ended.err
 
 
 def test_stopping_what_is_over(jr_run: JrRun, socket: Path) -> None:  # S03

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,6 +89,18 @@ def test_kill_takes_all_that_the_job_started(fleet: Fleet) -> None:
     evidence = fleet.lookup(jid)["minions"]["m1"]["evidence"]
     assert evidence["signalled"] >= 5
     assert not evidence.get("survivors")
+
+
+def test_the_tables_prove_what_a_kill_did(fleet: Fleet) -> None:  # B03
+    jid = fleet.start("m1", "cmd.run", "sleep 99 & setsid sleep 98 & wait")
+    until(lambda: len(fleet.of_job(jid)) >= 3, what="all of it runs")
+    proof = re.compile(rf"m1  killed: 3 processes, 0 left, [\d.]+ s; by {USER}")
+    assert proof.search(fleet.command("jr-run", "jobs.kill", jid).out)
+    for runner in ("jobs.lookup_jid", "jobs.print_job"):
+        shown = fleet.command("jr-run", runner, jid)
+        assert proof.search(shown.out), shown
+    ended = fleet.jr("--timeout", "1s", "m1", "cmd.run", "sleep 99 & wait")
+    assert re.search(r"m1  timed_out after 1 s: 2 processes, 0 left, [\d.]+ s", ended.out), ended
 
 
 def test_partial_output_of_a_killed_job_is_kept(fleet: Fleet) -> None:

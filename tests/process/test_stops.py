@@ -83,7 +83,7 @@ def test_term_lets_a_job_tidy_up(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("containment", CONTAINMENT)
 def test_term_kills_what_ignores_it_when_the_grace_is_over(tmp_path: Path, containment: str) -> None:
-    """S05: the TERM-ignorer."""
+    """S05, R-A16: the TERM-ignorer."""
     story = lambda host: stop_one(host, IGNORES, "term", grace=0.3)  # noqa: E731
     end = on_host(tmp_path, story, containment=containment)
     assert (end.state, end.retcode, end.evidence.asked_signal) == (State.KILLED, 137, 15)
@@ -102,7 +102,7 @@ def test_term_waits_for_children_that_tidy_up_after_the_shell(tmp_path: Path) ->
 @pytest.mark.parametrize("containment", CONTAINMENT)
 @pytest.mark.parametrize("how", ["kill", "term"])
 def test_a_double_forked_daemon_is_reached(tmp_path: Path, containment: str, how: str) -> None:
-    """S05: setsid and double fork, with a cgroup and with the sweep alone."""
+    """S05, R-A16: setsid and double fork, with a cgroup and with the sweep alone."""
     pid_file = tmp_path / "pid"
 
     async def story(host: TestHost) -> tuple[Return, int]:
@@ -120,7 +120,7 @@ def test_a_double_forked_daemon_is_reached(tmp_path: Path, containment: str, how
 
 @pytest.mark.parametrize("containment", CONTAINMENT)
 def test_a_stopped_child_is_reached(tmp_path: Path, containment: str) -> None:
-    """S05: a process that was stopped obeys TERM, and dies of KILL."""
+    """S05, R-A16: a process that was stopped obeys TERM, and dies of KILL."""
     script = "sh -c 'kill -STOP $$; echo never' & while ! grep -q 'State:.T' /proc/$!/status; do :; done; echo up; wait"
 
     async def story(host: TestHost) -> list[Return]:
@@ -145,6 +145,25 @@ def test_a_tree_that_keeps_forking_is_reached(tmp_path: Path, containment: str) 
 
     end = on_host(tmp_path, story, containment=containment)
     assert (end.state, end.evidence.survivors) == (State.KILLED, [])
+    assert processes.marked(jid[0], str(tmp_path)) == []
+
+
+@pytest.mark.parametrize("containment", CONTAINMENT)
+@pytest.mark.parametrize("how", ["kill", "term"])
+def test_a_fork_bomb_is_put_out(tmp_path: Path, containment: str, how: str) -> None:  # S05, R-A16
+    """Every process of it forks for ever, in a session of its own; it is bounded in number, and ends by itself."""
+    bomb = Path(__file__).with_name("bomb.py")
+    jid: list[Jid] = []
+
+    async def story(host: TestHost) -> Return:
+        end = await stop_one(host, f"{sys.executable} {bomb}", how, grace=0.2)
+        jid.append(end.jid)
+        return end
+
+    end = on_host(tmp_path, story, containment=containment)
+    assert (end.state, end.evidence.survivors) == (State.KILLED, [])
+    assert end.evidence.signalled is not None
+    assert end.evidence.signalled > 10
     assert processes.marked(jid[0], str(tmp_path)) == []
 
 
@@ -224,7 +243,9 @@ def test_a_timeout_ends_the_tree_and_keeps_the_output(tmp_path: Path, containmen
         return await host.run("run.shell", "echo partial; " + IGNORES, timeout=0.3, grace=0.2)
     end = on_host(tmp_path, story, containment=containment)
     assert (end.state, end.retcode) == (State.TIMED_OUT, 137)
-    assert end.evidence.reason == "ran longer than its timeout of 0.3 s"
+    assert (end.evidence.reason, end.evidence.timeout) == ("ran longer than its timeout of 0.3 s", 0.3)
+    assert end.evidence.signalled is not None
+    assert end.evidence.signalled >= 2  # the shell and its sleep
     assert end.evidence.by is None
     assert end.stdout.startswith(b"partial\n")
     assert end.duration is not None
