@@ -12,6 +12,11 @@ import sys
 
 SCENARIOS = {
     "storm": "jobs on a fleet whose daemons are killed at random",
+    "partition": "the link to a minion is down in the middle of a stream of jobs (R-A18)",
+    "restarts": "one daemon is killed every two seconds (R-A2)",
+    "pauses": "each process is stopped for a minute and goes on (R-B36)",
+    "outage": "the master is away while jobs end on a minion (R-A4)",
+    "returns": "the master is killed while thousands of returns come in (R-A3)",
 }
 
 

@@ -39,6 +39,10 @@ class Member:
         self._program = "jr-master" if name == "master" else "jr-minion"
         self._root = fleet.root if name == "master" else fleet.minion(name)
         self._process: subprocess.Popen[bytes] | None = None
+        self.within: list[str] = []
+        """What its next start is wrapped in: a command that becomes, or waits for, the one that follows."""
+        self.env: dict[str, str] = {}
+        """What its next start finds in its environment."""
 
     @property
     def pid(self) -> int | None:
@@ -66,11 +70,11 @@ class Member:
             words = [sys.executable, "-c", code, "--root", self._root]
         base = self._fleet.base  # stands in the environment of all processes of the fleet, see Fleet.processes
         env = {name: value for name, value in os.environ.items() if not name.startswith("JR_")}
-        env["PATH"] = f"{base / 'bin'}:{os.environ['PATH']}"
+        env |= {"PATH": f"{base / 'bin'}:{os.environ['PATH']}", **self.env}
         log = self._root / "var/log/jr" / f"{self._program}.log"
         with log.open("ab") as output:
-            self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/",
-                                             env=env, start_new_session=True)
+            self._process = subprocess.Popen([*self.within, *words], stdin=subprocess.DEVNULL, stdout=output,
+                                             stderr=output, cwd="/", env=env, start_new_session=True)
         if held:
             pid = self._process.pid
             until(lambda: (seen := processes.look(pid)) is None or seen.state in "TZ", SECONDS, f"{self.name} is held")
@@ -110,6 +114,15 @@ class Member:
                     return int(child)
         return None
 
+    def open_files(self) -> int:
+        """How many descriptors it has open."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def memory(self) -> int:
+        """Its resident size in KiB."""
+        line = next(line for line in Path(f"/proc/{self.pid}/status").read_text().splitlines() if "VmRSS" in line)
+        return int(line.split()[1])
+
     def reap(self) -> int | None:
         """Take the exit status of a daemon that ended and was started here; None when there is none to take."""
         process, self._process = self._process, None
@@ -145,6 +158,11 @@ class Members:
         except JrError:
             return []
         return sorted(name for name, seen in found.items() if seen["up"])
+
+    def strays(self) -> dict[int, str]:
+        """Command lines of the processes of this fleet that are neither a daemon nor its spawner, by pid."""
+        known = {pid for member in self.all for pid in (member.pid, member.spawner())}
+        return {pid: line for pid, line in self.fleet.processes(str(self.fleet.base)).items() if pid not in known}
 
     def close(self) -> None:
         """End all daemons in an orderly way and reap those that were started here."""

@@ -1,0 +1,69 @@
+"""R-B36: the master, the agent, the spawner and the supervisors are stopped (SIGSTOP) for a while and go on (SIGCONT).
+
+Jobs start and end meanwhile. Nothing may be lost falsely or start twice, and all must catch up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+
+from tests.chaos.heal import Healed, begin, heal, pause
+from tests.chaos.jobs import Book, Work
+from tests.chaos.members import Members, members
+from tests.lib.wait import until
+
+WHO = ("master", "agent", "spawner", "supervisor")
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """What may be asked for."""
+    parser.add_argument("--who", choices=WHO, action="append", help="who is stopped (default each of them in turn)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="for how long (default 60)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run it, and say what became of every job."""
+    good = True
+    with members(1) as fleet:
+        for who in options.who or WHO:
+            found = paused(fleet, who, options.seconds)
+            print(f"{who} stopped for {options.seconds:g} s\n{found.report()}", flush=True)
+            good = good and found.good
+    return 0 if good else 1
+
+
+def paused(fleet: Members, who: str, seconds: float) -> Healed:
+    """Stop one process for so long, with jobs that end before, in and after that time; all but the master get one more
+    job meanwhile."""
+    book = Book(fleet, f"pause-{who}")
+    lengths = (0.0, 0.3, 0.8, 1.3)
+    works = [Work(number, "m1", length * seconds, number) for number, length in enumerate(lengths)]
+    jids = begin(fleet, book, works)
+    pids = _chosen(fleet, who, jids[1:])
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        pause(seconds / 2)
+        if who != "master":
+            with fleet.connection() as connection:
+                book.publish(connection, Work(len(works), "m1", 0.1, 9))
+        pause(seconds / 2)
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    return heal(fleet, book)
+
+
+def _chosen(fleet: Members, who: str, jids: list[str]) -> list[int]:
+    """The pids that this word means; of supervisors all that have a job under way."""
+    minion = fleet.minions[0]
+    if who == "supervisor":
+        paths = [minion.state / "proc" / f"{jid}.json" for jid in jids]
+        until(lambda: all(json.loads(path.read_text())["pid"] for path in paths), what="all jobs run")
+        return [json.loads(path.read_text())["supervisor"] for path in paths]
+    pid = {"master": fleet.master.pid, "agent": minion.pid, "spawner": minion.spawner()}[who]
+    assert pid is not None
+    return [pid]
