@@ -8,6 +8,7 @@ import logging
 import signal
 from abc import ABC, abstractmethod
 
+from common.aio import cancelled
 from common.errors import JrError
 from common.proc import limits
 
@@ -29,12 +30,23 @@ class Daemon(ABC):
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         async with contextlib.AsyncExitStack() as stack:
-            await self._open(stack)
-            self._log.info("ready", extra={"action": f"{self._name}.ready"})
-            await self._stop.wait()
+            if await self._opened(stack):
+                self._log.info("ready", extra={"action": f"{self._name}.ready"})
+                await self._stop.wait()
             self._log.info("stopping; running jobs go on", extra={"action": f"{self._name}.stopping"})
         if self._failure is not None:
             raise JrError(self._failure)
+
+    async def _opened(self, stack: contextlib.AsyncExitStack) -> bool:
+        """Open everything; False when the daemon was told to stop while it waited for something."""
+        opening, told = asyncio.create_task(self._open(stack)), asyncio.create_task(self._stop.wait())
+        await asyncio.wait([opening, told], return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+        if opening.done():
+            opening.result()
+            return True
+        await cancelled(opening)
+        return False
 
     def fatal(self, reason: str) -> None:
         """What the daemon cannot live without is gone: end, and let the service manager start anew."""

@@ -14,6 +14,11 @@ from common.errors import DeniedError, JrError, UsageError
 _DURABLE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
 _IRREGULAR = (errno.ELOOP, errno.ENXIO)
 """How a link and a socket refuse to be opened."""
+ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""How a disk says that nothing more can be put on it: somebody has to make room, and then all is well."""
+SHORT = ROOM | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""Errors of a host that is short of something: nothing was written, and the same may succeed later. After all others,
+EIO first, nobody knows what lies on the disk."""
 
 
 def sync_folder(folder: Path) -> None:
@@ -56,7 +61,7 @@ def write_durable(path: Path, data: bytes, mode: int = 0o600, *, sync: bool = Tr
 
 
 def create_exclusive(path: Path, data: bytes = b"", *, sync: bool = True) -> bool:
-    """Create `path` durably; False when it exists already. Raises OSError.
+    """Create `path` durably; False when it exists already. Raises OSError, and then it is not there.
 
     Without `sync` it is not durable before `sync_file` and `sync_folder`.
     """
@@ -64,13 +69,18 @@ def create_exclusive(path: Path, data: bytes = b"", *, sync: bool = True) -> boo
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except FileExistsError:
         return False
-    with open(fd, "wb") as file:
-        file.write(data)
-        file.flush()
+    try:
+        with open(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
         if sync:
-            os.fsync(file.fileno())
-    if sync:
-        sync_folder(path.parent)
+            sync_folder(path.parent)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        raise
     return True
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
 from typing import Generic, TypeVar
 
@@ -27,25 +27,39 @@ class Then(Struct, frozen=True):
     """No effect of a core: tells whoever waits that everything issued earlier is committed."""
 
     waiter: asyncio.Future[None]
+    about: Hashable = None
+    """What the waiter's own effects belong to, for a queue whose commits may leave something unwritten."""
 
     def tell(self) -> None:
         """The moment has come."""
         if not self.waiter.done():
             self.waiter.set_result(None)
 
+    def fail(self, error: Exception) -> None:
+        """It never will."""
+        if not self.waiter.done():
+            self.waiter.set_exception(error)
+
 
 class Sequencer(Generic[E]):
     """One queue of effects, for all events of a daemon."""
 
-    def __init__(self, durable: tuple[type, ...], commit: Callable[[list[E]], None], act: Callable[[E], None],
-                 broken: Callable[[BaseException], None], thread: Executor) -> None:
+    def __init__(self, durable: tuple[type, ...], commit: Callable[[list[E]], list[E] | None],
+                 act: Callable[[E], None], broken: Callable[[BaseException], None], thread: Executor,
+                 unwritten: Callable[[list[E]], list[E]] = lambda queued: queued) -> None:
         """`commit` runs on `thread` and raises when nothing was written; then `broken` is told, and what waited behind
-        it is dropped. `act` runs on the loop and may submit more."""
+        it is dropped. `act` runs on the loop and may submit more.
+
+        A commit of parts that do not depend on each other may write some, and give back the rest, or nothing as a list
+        when there is something to know. Then `unwritten` gets the whole queue, with that rest in its place, and gives
+        what goes on: nothing that belongs to the rest.
+        """
         self._durable = durable
         self._commit = commit
         self._act = act
         self._broken = broken
         self._thread = thread
+        self._unwritten = unwritten
         self._queue: deque[E] = deque()
         self._weight = self._writing = 0
         self._busy = False
@@ -96,7 +110,7 @@ class Sequencer(Generic[E]):
         except Exception:  # a fault in applying one effect must not hold up all those behind it
             _log.exception("cannot apply %s", type(effect).__name__, extra={"action": "effect.failed"})
 
-    def _committed(self, batch: list[E], done: asyncio.Future[None]) -> None:
+    def _committed(self, batch: list[E], done: asyncio.Future[list[E] | None]) -> None:
         self._busy = False
         self._writing = 0
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
@@ -106,6 +120,11 @@ class Sequencer(Generic[E]):
             self._idle.set()
             self._broken(error)
             return
+        left = done.result()
+        kept = {id(effect) for effect in left or ()}
         # The batch goes in front of what came meanwhile, less what is on disk now.
-        self._queue.extendleft(effect for effect in reversed(batch) if not isinstance(effect, self._durable))
+        self._queue.extendleft(effect for effect in reversed(batch)
+                               if id(effect) in kept or not isinstance(effect, self._durable))
+        if left is not None:
+            self._queue = deque(self._unwritten(list(self._queue)))
         self._turn()

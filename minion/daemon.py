@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from functools import partial
 from pathlib import Path
 
 from common.aio import cancelled, guarded
+from common.ballast import Ballast
 from common.control_server import ControlServer
 from common.daemon import Daemon
 from common.errors import JrError
-from common.files import FolderLock, private_folder, read_regular, write_durable
+from common.files import ROOM, FolderLock, private_folder, read_regular, write_durable
+from common.host.shell import ROOM_AGAIN
+from common.host.writer import BALLAST, BALLAST_FILE
+from common.log import limited
 from config.paths import Paths
 from config.settings import MinionSettings
 from minion.assembly import assemble
@@ -38,7 +43,7 @@ class MinionDaemon(Daemon):
         master = where(settings, state)
         link = Link(master, pki, self.fatal)
         token = None if master is None else master.token
-        parts = assemble(settings, state, count_start(state), token, link, _keychain(pki, master))
+        parts = assemble(settings, state, await self._count_start(state), token, link, _keychain(pki, master))
         stack.push_async_callback(parts.hands.close)
         link.open(parts)
         stack.callback(link.close)
@@ -53,6 +58,19 @@ class MinionDaemon(Daemon):
         link.start()
         parts.scheduler.open(parts.hands)
         stack.callback(parts.scheduler.close)
+
+    async def _count_start(self, state: Path) -> int:
+        """See `count_start`; on a full disk it takes what is set aside, or waits for room. Raises JrError."""
+        ballast = Ballast(state / BALLAST_FILE, BALLAST)
+        while True:
+            try:
+                return count_start(state)
+            except JrError as error:
+                if not (isinstance(error.__cause__, OSError) and error.__cause__.errno in ROOM):
+                    raise
+                limited(self._log, "start").error("%s; waiting for room", error, extra={"action": "disk.short"})
+            if not ballast.release():
+                await asyncio.sleep(ROOM_AGAIN)
 
 
 def _keychain(pki: Pki, master: Where | None) -> Keychain | None:

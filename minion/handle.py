@@ -62,7 +62,7 @@ class Handle:
         """See `Agent`."""
         return {"id": str(self._settings.id), "version": VERSION, "connection": str(self._core.stage.value),
                 "why": self._core.why, "containment": self.hands.executor.containment,
-                "broken": self.hands.executor.broken, **self._host.figures()}
+                "broken": self.hands.executor.broken, "disk": self.hands.short or "ok", **self._host.figures()}
 
     def facts(self) -> dict[str, Any]:
         """See `Agent`."""

@@ -97,7 +97,7 @@ async def call(settings: MinionSettings, paths: Paths, fields: JobFields) -> Ret
         # No agent is there to start what would have to wait, so nothing waits.
         parts = assemble(structs.replace(settings, max_jobs=0), state, 0, None, out)
         stack.push_async_callback(parts.hands.close)
-        await parts.hands.open()
+        await parts.hands.open(patient=False)
         return await _run(parts, out, mint(clock.wall(), None, settings.id), fields)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import msgspec
@@ -62,8 +63,12 @@ def where(settings: MinionSettings, state: Path) -> Where | None:
 
 def _keep(path: Path, found: Where) -> None:
     kept = msgspec.structs.replace(found, token=None)  # a token is good once, and a secret until then
+    data = msgspec.json.encode(kept) + b"\n"
     try:
-        write_durable(path, msgspec.json.encode(kept) + b"\n")
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            if read_regular(path, _LIMIT) == data:
+                return  # a start on a full disk has nothing to write here
+        write_durable(path, data)
     except OSError as error:
         raise JrError(f"cannot keep the master's address in {path}: {error.strerror}") from error
 

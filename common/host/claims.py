@@ -27,6 +27,7 @@ class Claims:
 
     def __init__(self) -> None:
         self._cancelled: dict[Jid, bool] = {}
+        self._refused: dict[Jid, str] = {}
         self._timers: Timers[Jid] = Timers()
 
     def __contains__(self, jid: object) -> bool:
@@ -41,6 +42,14 @@ class Claims:
         """Whether a stop came before the job did."""
         return self._cancelled.get(jid, False)
 
+    def refuse(self, jid: Jid, reason: str) -> None:
+        """This one came to nothing, and never ran: remembered in memory alone, for whoever sends the job again."""
+        self._refused[jid] = reason
+
+    def refused(self, jid: Jid) -> str | None:
+        """Why it came to nothing, if it did."""
+        return self._refused.get(jid)
+
     def old(self, now: float, held: Callable[[Jid], bool]) -> list[Jid]:
         """Those that may be forgotten, and are. What is still held is remembered for another while."""
         gone = []
@@ -49,6 +58,7 @@ class Claims:
                 self._timers.set(jid, now + KEPT)
             else:
                 del self._cancelled[jid]
+                self._refused.pop(jid, None)
                 gone.append(jid)
         return gone
 

@@ -178,6 +178,8 @@ class Host:
         if jid in self._outbox:
             self._outbox.again(jid)
             return self._pump(now)
+        if (reason := self._claims.refused(jid)) is not None:
+            return [do.Send(Refused(jid=jid, reason=reason))]
         if jid in self._claims:
             return [do.Send(Refused(jid=jid, reason="the minion has seen it before and holds it no more", seen=True))]
         deadline = now.boot + message.start_by - master_now
@@ -299,6 +301,22 @@ class Host:
             return []
         self._close(message.jid, message.state)
         return [do.Spool(message), *self._pump(now)]
+
+    def unwritten(self, jid: Jid, reason: str, now: Now) -> list[do.Effect]:
+        """A new job could not be written, and nothing of it was told: it is refused, and what was written goes.
+
+        Its claim is remembered all the same: the refusal is final, however often the job is sent.
+        """
+        job = self._jobs.pop(jid, None)
+        if job is None:
+            return []
+        if job.state not in TERMINAL:
+            self._open -= 1
+            self._slots.leave(jid)
+        self._outbox.acked(jid)
+        self._claims.refuse(jid, reason)
+        refused: list[do.Effect] = [] if job.local else [do.Send(Refused(jid=jid, reason=reason))]
+        return [do.Undo(jid), *refused, *self._pump(now), *self._start_waiting(now)]
 
     def stop_result(self, answer: Stopped) -> list[do.Effect]:
         """The supervisor says what became of a signal."""

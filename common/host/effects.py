@@ -3,6 +3,8 @@ earlier durable one (Claim, SaveRecord, SaveStop, Spool, Forget) is on disk."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
 from common.ids import Jid
@@ -61,6 +63,12 @@ class Quarantine(Struct, frozen=True):
     reason: str
 
 
+class Undo(Struct, frozen=True):
+    """Remove the claim and the record of a job that could not be made durable as a whole, before it is refused."""
+
+    jid: Jid
+
+
 class DropClaim(Struct, frozen=True):
     jid: Jid
 
@@ -95,5 +103,18 @@ class SendSpooled(Struct, frozen=True):
     jid: Jid
 
 
-Durable = Claim | SaveRecord | SaveStop | Spool | Forget | Quarantine | DropClaim
+Durable = Claim | SaveRecord | SaveStop | Spool | Forget | Quarantine | Undo | DropClaim
 Effect = Durable | Ended | Start | Wake | Call | Send | SendSpooled
+
+
+def about(effect: Any) -> Jid | None:
+    """The job that an effect belongs to; None for one that is about none, or about many, or none of these."""
+    match effect:
+        case SaveRecord(record) | Call(record):
+            return record.jid
+        case Spool(message) | Ended(message):
+            return message.jid
+        case Send(message):
+            effect = message
+    jid: Jid | None = getattr(effect, "jid", None)
+    return jid

@@ -12,17 +12,20 @@ from typing import Any, Protocol, TypeVar
 
 from common import clock
 from common.codec import from_minion
-from common.errors import JrError, StateError
+from common.errors import JrError
+from common.files import ROOM
 from common.functions import Agent
 from common.host import effects as do
 from common.host import inline
 from common.host.claims import KEPT, Kept
 from common.host.core import Host
 from common.host.desk import Desk, now
+from common.host.parking import Parking
+from common.host.writer import DURABLE, Writer
 from common.ids import Jid
 from common.log import limited
 from common.messages import Message, Return, Stopped
-from common.proc.directory import Claim, JobFolders
+from common.proc.directory import Claim
 from common.proc.executor import Executor
 from common.proc.record import JobRecord
 from common.proc.spool import SpoolError
@@ -36,7 +39,10 @@ HOUSEKEEPING = 600.0
 """Seconds between two looks at what has grown old."""
 LOOK_AGAIN = 2.0
 """Seconds until the next look at the end of a job, after one that the host was too short of something for."""
-DURABLE = (do.Claim, do.SaveRecord, do.SaveStop, do.Spool, do.Forget, do.Quarantine, do.DropClaim)
+ROOM_AGAIN = 1.0
+"""Seconds between two looks whether there is room again on a disk that was full."""
+AT_ONCE = 200
+"""Jobs of which something waits for room, that are tried again at once."""
 
 
 class Out(Protocol):
@@ -81,23 +87,41 @@ class HostShell:
         self._out = out
         self._functions = functions
         self._agent = agent
-        self.folders = JobFolders(state)
+        self._writer = Writer(state)
+        self.folders = self._writer.folders
+        self._parking = Parking(host)
         self.executor = Executor(state, config, self)
         self._disk = ThreadPoolExecutor(1, "disk")
         self._settling = ThreadPoolExecutor(2, "settle")
-        self._sequencer: Sequencer[Any] = Sequencer(DURABLE, self._commit, self._act, self._broken, self._disk)
+        self._sequencer: Sequencer[Any] = Sequencer(
+            DURABLE, self._writer.commit, self._act, self._broken, self._disk, self._unwritten)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._recovering = False
         self.desk = Desk(host, self.committed)
 
-    async def open(self) -> list[JobRecord]:
-        """Start the spawner, and take over what the disk holds; returns what has not ended. Raises JrError."""
+    async def open(self, *, patient: bool = True) -> list[JobRecord]:
+        """Start the spawner, and take over what the disk holds; returns what has not ended. Raises JrError.
+
+        A `patient` one waits for room on a full disk: ends of jobs that an earlier agent left are to be written there.
+        """
         await self.executor.open()
         for module, reason in self.executor.broken.items():
             _log.error("cannot load module %s: %s", module, reason, extra={"action": "module.broken"})
-        try:
-            return await self._take_over()
-        except OSError as error:
-            raise JrError(f"cannot take over the jobs of this host: {error}") from error
+        while True:
+            try:
+                found = await self._take_over()
+                break
+            except OSError as error:
+                if not patient or error.errno not in ROOM:
+                    raise JrError(f"cannot take over the jobs of this host: {error}") from error
+                limited(_log, "take over").error("cannot take over the jobs of this host, and wait for room: %s", error,
+                                                 extra={"action": "disk.short"})
+            if not await self.disk(self._writer.spend):
+                await asyncio.sleep(ROOM_AGAIN)
+        await self.disk(self._writer.open)
+        if self.short is not None:
+            self._await_room()
+        return found
 
     async def _take_over(self) -> list[JobRecord]:
         records, _ = await self.disk(self.folders.records)
@@ -134,14 +158,14 @@ class HostShell:
 
     def apply(self, effects: Sequence[Any]) -> None:
         """Apply what the core wants."""
-        if effects:
+        if effects := self._parking.admit(effects):
             self._sequencer.submit(effects)
         self._out.changed()
 
     async def committed(self, effects: Sequence[Any]) -> None:
-        """Apply, and wait until everything so far is on disk."""
+        """Apply, and wait until everything so far is on disk. Raises JrError when a new job could not be written."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.apply([*effects, Then(waiter)])
+        self.apply([*effects, Then(waiter, do.about(effects[0]) if effects else None)])
         await waiter
 
     async def disk(self, call: Callable[[], T]) -> T:
@@ -152,6 +176,11 @@ class HostShell:
     def full(self) -> bool:
         """Whether the disk is so far behind that new work is dropped; the master sends it again."""
         return self._sequencer.full
+
+    @property
+    def short(self) -> str | None:
+        """Why nothing can be written for now; None when all is well."""
+        return self._writer.shortage
 
     async def close(self) -> None:
         """Write what is queued and let go; supervisors live on."""
@@ -216,32 +245,32 @@ class HostShell:
         self.desk.ended(message)
         self._out.ended(message)
 
-    def _commit(self, effects: list[Any]) -> None:
-        for effect in effects:
-            self._write(effect)
-        if any(isinstance(effect, do.Claim | do.SaveRecord) for effect in effects):
-            self.folders.sync_starts([effect.jid for effect in effects if isinstance(effect, do.Claim)])
+    def _unwritten(self, queued: list[Any]) -> list[Any]:
+        """The disk has no room for some of it: see `Parking`."""
+        self._await_room()
+        passed = self._parking.unwritten(queued, self._writer.short, now())
+        self._out.changed()
+        return passed
 
-    def _write(self, effect: Any) -> None:
-        match effect:
-            case do.Claim(jid, until, start_by, cancelled):
-                if not self.folders.claim(jid, until, start_by, cancelled=cancelled, sync=False):
-                    # Memory did not know of it: begin anew from the disk, which does.
-                    raise StateError(f"cannot claim {jid}: it was claimed before")
-            case do.SaveRecord(record):
-                self.folders.write_record(record, sync=False)
-            case do.SaveStop(jid, request):
-                self.folders.append_stop(jid, request)
-            case do.Spool(message):
-                self.folders.spool_put(message)
-            case do.Forget(jid):
-                self.folders.spool_remove(jid)
-            case do.Quarantine(jid, reason):
-                _log.error("the master refused the return: %s", reason,
-                           extra={"action": "return.refused", "jid": jid})
-                self.folders.quarantine(jid, reason)
-            case do.DropClaim(jid):
-                self.folders.drop_claim(jid)
+    def _await_room(self) -> None:
+        if not self._recovering:
+            self._recovering = True
+            self._spawn(self._recover())
+
+    async def _recover(self) -> None:
+        """Try again what waits, and look for room, until all is written and there is some."""
+        pause = ROOM_AGAIN
+        while self.short is not None or self._parking:
+            await asyncio.sleep(pause)
+            waiting = len(self._parking)
+            self._sequencer.submit(self._parking.again(AT_ONCE))
+            await self.committed([])
+            pause = 0.0 if len(self._parking) < waiting else ROOM_AGAIN
+            try:
+                await self.disk(self._writer.probe)
+            except OSError as error:
+                self._broken(error)
+        self._recovering = False
 
     def _act(self, effect: Any) -> None:
         match effect:

@@ -48,6 +48,8 @@ from common.states import State
 
 STOPS_PER_JOB = 100
 _CLAIM_LIMIT = 200
+_PROBE = 8 * 1024
+"""Bytes: more than the record and the claim of a common job."""
 _log = logging.getLogger("jr.proc")
 
 
@@ -84,6 +86,19 @@ class JobFolders:
         """
         words = [clock.boot_id(), str(until), str(start_by), *(["cancelled"] if cancelled else [])]
         return create_exclusive(self.layout.claim_of(jid), " ".join(words).encode("ascii") + b"\n", sync=sync)
+
+    def undo(self, jid: Jid) -> None:
+        """Take back what was written of a job that nobody was told of: it must not come up at a start. Raises OSError.
+
+        The claim goes last, and without a sync: one that a crash brings back harms nobody.
+        """
+        self.remove_record(jid)
+        self.spool_remove(jid)
+        self.unclaim(jid)
+
+    def unclaim(self, jid: Jid) -> None:
+        """Forget a claim of which nothing else came to be. Raises OSError."""
+        self.layout.claim_of(jid).unlink(missing_ok=True)
 
     def claim_again(self, record: JobRecord) -> None:
         """Claim a recorded job whose claim a crash did not keep, as one of an unknown boot. Raises OSError."""
@@ -265,6 +280,14 @@ class JobFolders:
         """
         self.layout.spool_of(jid).unlink(missing_ok=True)
         self.layout.stops_of(jid).unlink(missing_ok=True)
+
+    # room
+
+    def probe(self) -> None:
+        """Prove that a small file can be written here. Raises OSError."""
+        path = self.layout.proc / f".probe.{os.getpid()}.tmp"
+        write_durable(path, bytes(_PROBE), sync=False)
+        path.unlink()
 
     # ends
 

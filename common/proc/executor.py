@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from common import clock
 from common.errors import JrError
+from common.files import SHORT
 from common.functions import Table
 from common.ids import Jid
 from common.log import limited
@@ -65,6 +66,7 @@ class Executor:
         self._asked: dict[Jid, None] = {}
         self._unsure: dict[Jid, asyncio.TimerHandle] = {}
         self._unwoken: dict[Jid, asyncio.TimerHandle] = {}
+        self._respawn: asyncio.TimerHandle | None = None
         self._deaths: deque[float] = deque(maxlen=RESTARTS)
         self._closing = False
         self.table: Table = {}
@@ -134,8 +136,9 @@ class Executor:
             loop.remove_reader(pidfd)
             os.close(pidfd)
         self._watched.clear()
-        for timer in (*self._unsure.values(), *self._unwoken.values()):
-            timer.cancel()
+        for timer in (*self._unsure.values(), *self._unwoken.values(), self._respawn):
+            if timer is not None:
+                timer.cancel()
         if self._spawner is not None:
             await self._spawner.close()
 
@@ -240,10 +243,19 @@ class Executor:
             self._events.broken(f"cannot keep the spawner alive: it died {RESTARTS + 1} times in {RESTART_SECONDS:g} s")
             return
         self._deaths.append(now)
+        self._spawn_again()
+
+    def _spawn_again(self) -> None:
+        """Another spawner; in a while, when the host is short of what that takes. Jobs wait for it."""
         try:
             self._spawn()
         except OSError as error:
-            self._events.broken(f"cannot start the spawner: {error}")
+            if error.errno not in SHORT | {errno.EAGAIN}:
+                self._events.broken(f"cannot start the spawner: {error}")
+                return
+            limited(_log, "spawner").error("cannot start the spawner for now: %s", error,
+                                           extra={"action": "spawner.short"})
+            self._respawn = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._spawn_again)
             return
         self._ask_again()
 

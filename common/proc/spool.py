@@ -12,7 +12,7 @@ from typing import Any
 import msgpack
 
 from common.errors import JrError
-from common.files import write_durable
+from common.files import sync_folder, write_durable
 
 MAGIC = b"jr1\n"
 _HEAD = len(MAGIC) + 4
@@ -64,6 +64,7 @@ def put(path: Path, frame: bytes) -> bool:
     Only the holder of the job's lock, or the agent for a job without a supervisor, may call it.
     """
     if path.exists():
+        sync_folder(path.parent)  # its writer may have failed at just that
         return False
     write_durable(path, seal(frame))
     return True

@@ -11,10 +11,10 @@ from typing import TypeVar
 
 from msgspec import MsgspecError
 
+from common.ballast import Ballast
 from common.ids import Jid, MinionId
 from master.records import Change, Job, Pair, Snapshot
 from master.store import listing, reads
-from master.store.ballast import Ballast
 from master.store.base import BrokenStoreError, Filter, Page, StoreError
 from master.store.batch import Batch
 from master.store.expiry import Step, give_back

@@ -35,7 +35,9 @@ def doc(name: str = "*", *, agent: Agent) -> dict[str, str]:
 
 @inline(reads=True)
 def status(*, agent: Agent) -> dict[str, Any]:
-    """How the agent does: version, connection, containment of jobs, what queues, broken function modules.
+    """How the agent does: version, connection, containment of jobs, what queues, broken function modules,
+    the disk (`ok`, or why nothing can be written to it).
+
 
     Example: jr '*' sys.status
     """

@@ -21,7 +21,8 @@ from minion.core import effects as agent
 from tests.lib.stored import NOON
 
 _WORDS: dict[type, str] = {
-    host.Claim: "claim", host.Forget: "forget", host.DropClaim: "drop claim", host.Start: "start", host.Wake: "wake"}
+    host.Claim: "claim", host.Forget: "forget", host.Undo: "undo", host.DropClaim: "drop claim", host.Start: "start",
+    host.Wake: "wake"}
 _START = datetime.fromtimestamp(NOON, UTC)
 
 
@@ -85,7 +86,8 @@ def _host(effect: host.Effect) -> str:
             return f"say return {number(jid)}"
         case host.Call(record):
             return f"call {number(record.jid)}"
-        case host.Claim(jid) | host.Forget(jid) | host.DropClaim(jid) | host.Start(jid) | host.Wake(jid):
+        case (host.Claim(jid) | host.Forget(jid) | host.Undo(jid) | host.DropClaim(jid) | host.Start(jid)
+              | host.Wake(jid)):
             return f"{_WORDS[type(effect)]} {number(jid)}"
     raise AssertionError(f"no words for {effect!r}")
 

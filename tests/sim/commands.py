@@ -8,7 +8,7 @@
     reboot MINION            the power fails                             orphan JOB MINION   its supervisor is killed
     freeze PARTY SECONDS     SIGSTOP, and CONT after so long             cut MINION     its line breaks
     part MINION SECONDS      nothing passes, nobody is told              clock PARTY SECONDS   its wall clock steps
-    slow PARTY SECONDS       so long takes a commit from here on         full MINION SECONDS   no return can be spooled
+    slow PARTY SECONDS       so long takes a commit from here on         full MINION SECONDS   its disk is full
     fail PARTY               its next commit fails                       forget         the next two recalls fail
     weather LOST TWICE LATE  chances of each message                     deaf CHANCE    notices of supervisors get lost
     reject|accept|delete MINION                                          wait SECONDS

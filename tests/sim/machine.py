@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 EPOCH = 1_700_000_000.0
 """Wall time of virtual time zero, as long as no clock is wrong."""
+FULL = 0.8
+"""The chance that a full disk refuses a file."""
 RETRY = 1.0
 """Seconds between two tries of a supervisor to spool on a full disk."""
 
@@ -64,13 +66,17 @@ class Machine:
         self.wall_ahead = 0.0
         """Seconds that the wall clock is wrong."""
         self.full_until = 0.0
-        """Virtual time until which no return can be written."""
+        """Virtual time until which next to nothing can be written."""
         self.locks: dict[Jid, Supervisor] = {}
         self.told: Callable[[str, Jid, str], None] | None = None
         """The agent's executor, while there is one: (started | ended | stop outcome, jid, stop id)."""
 
     def now(self) -> Now:
         return Now(boot=self.world.time - self.booted, wall=EPOCH + self.world.time + self.wall_ahead)
+
+    def refuses(self) -> bool:
+        """Whether the disk has no room for what is about to be written: on a full one a little comes and goes."""
+        return self.world.time < self.full_until and self.world.chance.random() < FULL
 
     def reboot(self) -> None:
         """The power fails and comes back: no process survives, and the boot clock begins anew."""
@@ -226,7 +232,7 @@ class Machine:
         """The return durable, then the record gone, then the lock free; while the disk is full, all of it waits."""
         if not self._alive(supervisor):
             return
-        if self.world.time < self.full_until:
+        if self.refuses():
             self._at(RETRY, RETRY, lambda: self._spool(supervisor, message))
             return
         self.disk.spool.setdefault(supervisor.jid, message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
@@ -10,7 +11,9 @@ from common.codec import unpack
 from common.errors import JrError
 from common.host import effects as host_do
 from common.host.core import Host, Limits, Now, Plan
-from common.host.shell import DURABLE
+from common.host.parking import Parking
+from common.host.shell import AT_ONCE, ROOM_AGAIN
+from common.host.writer import DURABLE
 from common.ids import Jid, MinionId, mint
 from common.link import Closed, Key
 from common.messages import Enrol, JobFields, Message, Return, Stopped
@@ -41,6 +44,9 @@ class SimMinion(Process):
         self.line: Line | None = None
         self.agent: Agent | None = None
         self.host: Host | None = None
+        self._parking: Parking | None = None
+        self._looks = False
+        self._short: dict[Jid, str] = {}
         self._watched: set[Jid] = set()
         self._last: Jid | None = None
 
@@ -64,6 +70,8 @@ class SimMinion(Process):
         disk.starts += 1
         boot_id = machine.boot_id
         self.host = Host(Limits(boot_id=boot_id, max_jobs=self.max_jobs), self)
+        self._parking = Parking(self.host)
+        self._looks = False
         self.agent = Agent(
             Identity(version="sim", boot_id=boot_id, start=disk.starts, facts=Raw(b"\x80"),
                      claim=Enrol(id=self.id, version="sim")), self.host, self.world.chance.random,
@@ -115,7 +123,7 @@ class SimMinion(Process):
             self.submit(self.agent.tick(self.now()))
 
     def died(self) -> None:
-        self.agent = self.host = None
+        self.agent = self.host = self._parking = None
         self.machine.told = None
         self._end_line()
 
@@ -161,14 +169,49 @@ class SimMinion(Process):
             case do.SendLine(message):
                 self._put(message)
 
-    def write(self, effects: list[Any], *, torn: bool = False) -> None:
-        """One file after the other: whoever dies meanwhile has written some of them."""
+    @property
+    def settled(self) -> bool:
+        """What waits for room is in memory alone."""
+        return super().settled and not self._parking
+
+    def submit(self, effects: Sequence[Any]) -> None:
+        super().submit(effects if self._parking is None else self._parking.admit(effects))
+
+    def write(self, effects: list[Any], *, torn: bool = False) -> list[Any] | None:
+        """One file after the other: whoever dies meanwhile has written some of them. See `Writer.commit`."""
         if torn:
             effects = effects[:self.world.chance.randrange(len(effects) + 1)]
+        self._short = {}
+        left: list[Any] = []
         for effect in effects:
+            jid = host_do.about(effect)
+            assert jid is not None
+            frees = isinstance(effect, host_do.Forget | host_do.DropClaim | host_do.Quarantine)
+            if jid in self._short or (not frees and self.machine.refuses()):
+                self._short.setdefault(jid, "No space left on device")
+                left.append(effect)
+                continue
             if not isinstance(effect, host_do.Forget | host_do.DropClaim):
                 self.machine.synced()
             self._write(effect)
+        return left or None
+
+    def unwritten(self, queued: list[Any]) -> list[Any]:
+        """See `HostShell`."""
+        assert self._parking is not None
+        self.world.say(f"{self.id} has no room for {' '.join(map(self.world.name, self._short))}")
+        passed = self._parking.unwritten(queued, self._short, self.now())
+        self._look_for_room()
+        return passed
+
+    def _look_for_room(self) -> None:
+        def again() -> None:
+            self._looks = False
+            if self._parking:
+                Process.submit(self, self._parking.again(AT_ONCE))
+        if not self._looks:
+            self._looks = True
+            self.world.at(ROOM_AGAIN, self._if_alive(again), self)
 
     def _write(self, effect: host_do.Durable) -> None:
         disk = self.machine.disk
@@ -195,6 +238,9 @@ class SimMinion(Process):
                 self.world.truth.quarantined(self, jid, reason)
                 disk.quarantine[jid] = reason
                 disk.spool.pop(jid, None)
+            case host_do.Undo(jid):
+                for files in (disk.records, disk.spool, disk.stops, disk.claims):
+                    files.pop(jid, None)  # type: ignore[attr-defined]
             case host_do.DropClaim(jid):
                 if jid not in self.machine.locks:
                     disk.claims.pop(jid, None)

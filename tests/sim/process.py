@@ -25,6 +25,7 @@ class _Commit:
 
     def __init__(self) -> None:
         self._error: BaseException | None = None
+        self._left: list[Any] | None = None
         self._told: Callable[[Any], None] = lambda _: None
 
     def add_done_callback(self, told: Callable[[Any], None]) -> None:
@@ -36,8 +37,11 @@ class _Commit:
     def exception(self) -> BaseException | None:
         return self._error
 
-    def finish(self, error: BaseException | None) -> None:
-        self._error = error
+    def result(self) -> list[Any] | None:
+        return self._left
+
+    def finish(self, error: BaseException | None, left: list[Any] | None) -> None:
+        self._error, self._left = error, left
         self._told(self)
 
 
@@ -104,7 +108,7 @@ class Process:
         self._armed = None
         self._loop = _Loop(lambda writes, commit: self._begin_commit(life, writes, commit))
         self._sequencer = Sequencer(self._durable, self.write, lambda effect: self._act(life, effect),
-                                    lambda error: self._broken(life, error), cast(Any, None))
+                                    lambda error: self._broken(life, error), cast(Any, None), self.unwritten)
 
     def die(self) -> None:
         """SIGKILL. A commit that is under way may have reached the disk, or a part of it where it is no transaction."""
@@ -167,8 +171,15 @@ class Process:
         """Apply an effect that writes nothing."""
         raise NotImplementedError
 
-    def write(self, effects: list[Any], *, torn: bool = False) -> None:
-        """Write these effects; `torn` when the process died meanwhile. Raises OSError when it cannot."""
+    def write(self, effects: list[Any], *, torn: bool = False) -> list[Any] | None:
+        """Write these effects; `torn` when the process died meanwhile. What there was no room for is given back.
+
+        Raises OSError when it cannot.
+        """
+        raise NotImplementedError
+
+    def unwritten(self, queued: list[Any]) -> list[Any]:
+        """Some of it could not be written: what goes on of all that is queued."""
         raise NotImplementedError
 
     def broken(self, error: BaseException) -> None:
@@ -199,17 +210,18 @@ class Process:
             return
         writes, self._pending = self._pending or [], None
         error: BaseException | None = None
+        left: list[Any] | None = None
         try:
             if self.fail_commits:
                 self.fail_commits -= 1
-                raise OSError("the disk is full")
-            self.write(writes)
+                raise OSError("the disk fails")
+            left = self.write(writes)
         except (OSError, JrError) as failure:
             error = failure
         if self._step():  # on disk, and nobody was told
             return
         with _running(self._loop):
-            commit.finish(error)
+            commit.finish(error, left)
         self.arm()
 
     def _act(self, life: int, effect: Any) -> None:

@@ -34,6 +34,7 @@ EACH = 5
     "reboot",  # R-A5: both down, the host rebooted
     "deadline",  # S18: never after its time to start
     "queue",  # S20: max_jobs
+    "full_disk",  # R-A20: no room on the disk of a minion
     "commit",  # R-A3: the master dies at its commits
     "keys",  # R-A11, R-A12: a rejected key, and its return
     "half_open",  # R-A18: nothing passes, nobody is told

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from master.store.ballast import MOST, Ballast
+from common.ballast import MOST, Ballast
 
 
 def test_it_takes_real_space_and_gives_it_back(tmp_path: Path) -> None:
@@ -39,9 +39,9 @@ def test_one_that_had_to_be_small_grows_when_there_is_room(tmp_path: Path) -> No
     assert path.stat().st_size > 65536
 
 
-def test_no_folder_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, "jr.store"):
-        assert not Ballast(tmp_path / "missing" / "ballast").keep()
+def test_no_folder_is_a_warning_and_no_want_of_room(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "jr.ballast"):
+        assert Ballast(tmp_path / "missing" / "ballast").keep()
     [record] = caplog.records
     assert "cannot set space aside" in record.getMessage()
     assert record.__dict__["action"] == "ballast.failed"

@@ -43,17 +43,17 @@ def test_jobs_that_come_together_share_the_syncs_of_folders(hands: HostShell, sy
     effects: list[Any] = []
     for number in range(5):
         effects += [do.Claim(jid(number), 1000.0, 2000.0), do.SaveRecord(record(jid(number)))]
-    hands._commit(effects)
+    hands._writer.commit(effects)
     assert syncs == {"a file of claims": 5, "a file of proc": 5, "claims": 1, "proc": 1}
     assert sorted(hands.folders.claims()) == [one.jid for one in hands.folders.records()[0]]
     assert len(hands.folders.claims()) == 5
 
 
 def test_what_is_over_costs_no_sync(hands: HostShell, syncs: Counter[str]) -> None:
-    hands._commit([do.Claim(jid(1), 1000.0, 2000.0),
+    hands._writer.commit([do.Claim(jid(1), 1000.0, 2000.0),
                    do.Spool(Return(jid=jid(1), job=FIELDS, state=State.KILLED, ended=1.0))])
     syncs.clear()
-    hands._commit([do.Forget(jid(1)), do.DropClaim(jid(1))])
+    hands._writer.commit([do.Forget(jid(1)), do.DropClaim(jid(1))])
     assert syncs == {}
     assert hands.folders.spool_list() == []
     assert hands.folders.claims() == {}

@@ -46,10 +46,17 @@ class Story:
         self.disk = Disk()
         self.done: list[str] = []
         self.more: dict[str, list[str]] = {}
-        self.queue: Sequencer[str] = Sequencer((Save,), self._commit, self._act, self._broken, self.disk)
+        self.short: set[str] = set()
+        self.queue: Sequencer[str] = Sequencer((Save,), self._commit, self._act, self._broken, self.disk,
+                                               self._unwritten)
 
-    def _commit(self, saves: list[str]) -> None:
-        self.done.append(f"[{' '.join(saves)}]")
+    def _commit(self, saves: list[str]) -> list[str] | None:
+        self.done.append(f"[{' '.join(save for save in saves if save not in self.short)}]")
+        return [save for save in saves if save in self.short] if self.short else None
+
+    def _unwritten(self, queued: list[str]) -> list[str]:
+        self.done.append(f"left: {' '.join(queued)}")
+        return [effect for effect in queued if not effect.startswith("x")]
 
     def _act(self, effect: str) -> None:
         self.done.append(effect)
@@ -138,6 +145,28 @@ def test_a_write_that_is_cancelled_counts_as_failed() -> None:
         await story.queue.drained()
 
     assert played(scene) == ["broken: "]
+
+
+def test_what_a_write_leaves_goes_with_all_that_belongs_to_it() -> None:
+    """R-A20: a disk without room for some of it."""
+    async def scene(story: Story) -> None:
+        story.short = {"xS"}
+        story.queue.submit([Save("S1"), "a", Save("xS"), "xa", "b"])
+        story.queue.submit(["xb", Save("S2"), "c"])
+        await story.disk.write()
+        story.short = set()
+        await story.disk.write()
+
+    assert played(scene) == ["[S1]", "left: a xS xa b xb S2 c", "a", "b", "[S2]", "c"]
+
+
+def test_a_write_may_leave_nothing_and_say_so() -> None:
+    async def scene(story: Story) -> None:
+        story.short = {"none of these"}
+        story.queue.submit([Save("S"), "a"])
+        await story.disk.write()
+
+    assert played(scene) == ["[S]", "left: a", "a"]
 
 
 def test_whoever_closes_waits_for_all() -> None:

@@ -1,0 +1,162 @@
+"""R-A20: a real fleet whose state lies on small disks that are full, a minion's and then the master's."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lib.disks import fill, mount, needs_disks, unmount
+from tests.lib.fleet import Fleet, started
+from tests.lib.wait import until
+
+pytestmark = needs_disks()
+FULL = "No space left on device"
+PATIENCE = 60.0
+"""Seconds for what takes one or two: looks at a full disk are a second apart."""
+
+
+@contextlib.contextmanager
+def on_a_small_disk(member: str, size: str) -> Iterator[Fleet]:
+    """A fleet of one minion; the state of one member, as it was when all was well, lies on a disk of that size."""
+    with started(1) as fleet:
+        state, kept = fleet.state(member), fleet.base / "kept"
+        fleet.end(member, signal.SIGTERM)
+        shutil.copytree(state, kept, ignore=shutil.ignore_patterns("*.sock", "*ballast"))
+        mount(state, size)
+        try:
+            shutil.copytree(kept, state, dirs_exist_ok=True)
+            fleet.up()
+            yield fleet
+        finally:
+            (state / "filler").unlink(missing_ok=True)
+            fleet.command("jr-local", "down")
+            unmount(state)
+
+
+@pytest.fixture(scope="module")
+def minion() -> Iterator[Fleet]:
+    with on_a_small_disk("m1", "2m") as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def full(minion: Fleet) -> Iterator[Path]:
+    """The minion's disk, full until a test or its end removes this file."""
+    filler = fill(minion.state("m1"))
+    yield filler
+    filler.unlink(missing_ok=True)
+    until(lambda: disk(minion) == "ok", PATIENCE, "room")
+    until(lambda: not list((minion.state("m1") / "proc").iterdir()), PATIENCE, "all jobs to end")
+    minion.acked()
+
+
+def disk(fleet: Fleet) -> str:
+    """What the minion says of its disk; nothing is written for that."""
+    ended = fleet.job("m1", "sys.status")
+    assert ended.code == 0, ended
+    return str(ended.pair()["return"]["disk"])
+
+
+def waiting(fleet: Fleet, name: str) -> tuple[str, Path]:
+    """A job that runs until its gate is made; its jid, and the gate."""
+    gate = fleet.base / name
+    jid = fleet.start("m1", "cmd.run", f"until [ -e {gate} ]; do sleep 0.05; done; echo through {name}")
+    fleet.running(jid)
+    return jid, gate
+
+
+def refused(fleet: Fleet, *words: str) -> None:
+    """A job is refused, with the reason."""
+    ended = fleet.job("m1", *words)
+    assert ended.code == 6, ended
+    pair = ended.pair()
+    assert (pair["state"], pair["evidence"]["reason"]) == ("refused", f"cannot accept the job: {FULL}")
+
+
+def test_new_jobs_are_refused_and_it_recovers_alone(minion: Fleet, full: Path) -> None:
+    pid = minion.pid("m1")
+    for _ in range(3):
+        refused(minion, "cmd.run", "true")
+    assert disk(minion) == FULL
+    assert minion.call("m1", "cmd.run", "true").fails(1, f"cannot accept the job: {FULL}")
+    assert list((minion.state("m1") / "proc").iterdir()) == []
+
+    full.unlink()
+    until(lambda: disk(minion) == "ok", PATIENCE, "room")
+    assert minion.job("m1", "cmd.run", "echo well").pair()["return"] == "well"
+    assert minion.pid("m1") == pid
+    assert minion.log("m1").count("cannot write the state of jobs") == 1
+
+
+def test_running_jobs_end_and_their_returns_come_when_there_is_room(minion: Fleet, full: Path) -> None:
+    full.unlink()
+    jid, gate = waiting(minion, "gate-1")
+    fill(minion.state("m1"))
+    gate.touch()
+    until(lambda: f"cannot spool the return of {jid}" in minion.log("m1"), PATIENCE, "a supervisor that waits")
+    refused(minion, "cmd.run", "true")
+    assert minion.lookup(jid)["minions"]["m1"]["state"] == "running"
+
+    full.unlink()
+    pair = minion.ended(jid)
+    assert (pair["state"], pair["retcode"], pair["stdout"]) == ("succeeded", 0, "through gate-1\n")
+
+
+def test_what_ends_jobs_works_on_a_full_disk(minion: Fleet, full: Path) -> None:
+    """What is set aside is for stops, from the master and from the host itself, and for what answers inside the agent;
+    it is set aside again."""
+    full.unlink()
+    jobs = [waiting(minion, f"gate-{name}")[0] for name in ("a", "b", "c")]
+    payloads = [minion.of_job(jid) for jid in jobs]
+    fill(minion.state("m1"))
+    refused(minion, "cmd.run", "true")
+    assert minion.run("jobs.kill", jobs[0]).code == 0
+    assert minion.call("m1", "job.kill_job", jobs[1]).code == 0
+    assert minion.job("m1", "job.term_job", jobs[2]).code == 0
+    assert all(payloads)
+    for jid in jobs:
+        assert minion.ended(jid)["state"] == "killed"  # they found room in what was set aside
+    fill(minion.state("m1"))
+    refused(minion, "cmd.run", "true")
+
+    full.unlink()
+    until(lambda: disk(minion) == "ok", PATIENCE, "room")
+    assert (minion.state("m1") / "ballast").stat().st_size == 256 * 1024
+
+
+def test_an_agent_comes_up_on_a_full_disk(minion: Fleet, full: Path) -> None:
+    """Its start is counted with what is set aside, and without that as soon as there is room; it adopts its jobs."""
+    full.unlink()
+    jid, gate = waiting(minion, "gate-2")
+    fill(minion.state("m1"))
+    minion.restart("m1")
+    assert minion.job("m1", "test.ping").pair()["return"] is True
+    (minion.state("m1") / "ballast").unlink(missing_ok=True)
+    fill(minion.state("m1"))
+    minion.end("m1")
+    with minion.spawn("jr-local", "up", "--minions", "1") as starting:
+        until(lambda: "waiting for room" in minion.log("m1"), PATIENCE, "a start that waits")
+
+        full.unlink()
+        assert starting.wait(PATIENCE) == 0
+    gate.touch()
+    assert minion.ended(jid)["state"] == "succeeded"
+
+
+def test_an_agent_that_waits_for_room_can_be_stopped(minion: Fleet, full: Path) -> None:
+    (minion.state("m1") / "ballast").unlink(missing_ok=True)
+    fill(minion.state("m1"))
+    minion.end("m1")
+    with minion.spawn("jr-minion", "--root", str(minion.minion("m1"))) as agent:
+        assert agent.stderr is not None
+        assert "waiting for room" in agent.stderr.readline()
+        agent.terminate()
+        assert agent.wait(PATIENCE) == 0
+
+    full.unlink()
+    minion.up()
