@@ -34,6 +34,11 @@ class Healed(NamedTuple):
         """Whether every job ran once, to its own end, and nothing is left: for faults that touch no job."""
         return self.verdict.good and self.verdict.states.keys() <= SEEN and not self.left
 
+    @property
+    def true(self) -> bool:
+        """The same for faults that a master may notice: what it knew it could not deliver may be `undelivered`."""
+        return self.verdict.good and self.verdict.states.keys() <= {*SEEN, "undelivered"} and not self.left
+
     def report(self) -> str:
         """For people; the last line is the counts."""
         states = ", ".join(f"{count} {state}" for state, count in sorted(self.verdict.states.items()))

@@ -39,7 +39,7 @@ class Member:
         self._program = "jr-master" if name == "master" else "jr-minion"
         self._root = fleet.root if name == "master" else fleet.minion(name)
         self._process: subprocess.Popen[bytes] | None = None
-        self.within: list[str] = []
+        self.within: Sequence[str] = ()
         """What its next start is wrapped in: a command that becomes, or waits for, the one that follows."""
         self.env: dict[str, str] = {}
         """What its next start finds in its environment."""

@@ -24,6 +24,8 @@ from tests.chaos.members import Member, Members, members
 
 MASTER, MINION = "10.99.0.1", "10.99.0.2"
 DEVICE = "jr0"
+NOTICED = 25.0
+"""Seconds of silence from which on a master may call a minion gone: libzmq's heartbeats end a line after 30."""
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     with linked() as (fleet, link):
         found = parted(fleet, link, options.jobs, options.rate, options.seconds)
     print(f"the link was down for {options.seconds:g} s\n{found.report()}", flush=True)
-    return 0 if found.good else 1
+    return 0 if found.good or (options.seconds > NOTICED and found.true) else 1
 
 
 def missing() -> str:
