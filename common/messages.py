@@ -250,6 +250,10 @@ class Welcome(Message, frozen=True, kw_only=True):
     time: float
     return_limit: int
     """Bytes of a packed value above which the minion cuts it."""
+    known_as: MinionId | None = None
+    """The id that the master has filed the minion's key under; None from a master that does not say."""
+    start: int = 0
+    """The greatest start number that this key ever came with: an agent on an older copy of its state goes on there."""
     next_key: Key | UnsetType = UNSET
     """As in `MasterKey`. Unset unless the master is changing its key, so that older minions can read the rest."""
 

@@ -13,7 +13,7 @@ _NARROWEST = 10
 _CODES = {"green": "32", "red": "31", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}
 _STATES = {
     "succeeded": "green", "accepted": "green", "up": "green",
-    "failed": "red", "timed_out": "red", "killed": "red", "rejected": "red", "down": "red",
+    "failed": "red", "timed_out": "red", "killed": "red", "rejected": "red", "quarantined": "red", "down": "red",
     "lost": "yellow", "refused": "yellow", "undelivered": "yellow", "pending": "yellow",
 }
 _BARE = re.compile(r"[A-Za-z0-9_./@:+,=%-]+")

@@ -162,24 +162,39 @@ def _running(name: str, run: Mapping[str, Any]) -> str:
 
 def _presence(value: Any, style: Style, width: int) -> str:
     rows = [
-        [escape(minion), "up" if here.get("up") else "down", local_time(here.get("since")),
-         local_time(here.get("last_seen")), escape(str(here.get("version") or ""))]
+        [escape(minion), _presence_state(here), local_time(here.get("since")),
+         local_time(here.get("last_seen")), escape(str(here.get("version") or "")),
+         escape(str(here.get("quarantined") or ""))]
         for minion, here in value.items()
     ]
-    titles = ("MINION", "STATE", "SINCE", "LAST SEEN", "VERSION")
-    return columns(titles, rows, style, width, states="STATE") if rows else ""
+    return _explained(("MINION", "STATE", "SINCE", "LAST SEEN", "VERSION"), rows, style, width)
+
+
+def _explained(titles: tuple[str, ...], rows: list[list[str]], style: Style, width: int) -> str:
+    """Rows whose last cell says why, under these titles; without that column when there is nothing to say."""
+    if not rows:
+        return ""
+    if any(row[-1] for row in rows):
+        return columns((*titles, "WHY"), rows, style, width, states="STATE")
+    return columns(titles, [row[:-1] for row in rows], style, width, states="STATE")
+
+
+def _presence_state(here: Mapping[str, Any]) -> str:
+    if here.get("quarantined"):
+        return "quarantined"
+    return "up" if here.get("up") else "down"
 
 
 def _keys(value: Any, style: Style, width: int) -> str:
     rows = [
         [escape(str(key.get("id", ""))), escape(str(key.get("state", ""))), escape(str(key.get("fingerprint", ""))),
-         local_time(key.get("filed"))]
+         local_time(key.get("filed")), escape(str(key.get("reason", "")))]
         for key in _listed(value, "keys")
     ]
     master = value.get("master") if isinstance(value, dict) else None
     if master:
-        rows.insert(0, ["master", "", escape(str(master.get("fingerprint", ""))), ""])
-    return columns(("ID", "STATE", "FINGERPRINT", "FILED"), rows, style, width, states="STATE") if rows else ""
+        rows.insert(0, ["master", "", escape(str(master.get("fingerprint", ""))), "", ""])
+    return _explained(("ID", "STATE", "FINGERPRINT", "FILED"), rows, style, width)
 
 
 def _value(value: Any, style: Style, width: int) -> str:

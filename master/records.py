@@ -70,8 +70,10 @@ class Stop(Struct, frozen=True, kw_only=True):
     at: float
 
 
-KeyState = Literal["pending", "accepted", "rejected", "next"]
-"""next: the second key of an id, which takes the place of the accepted one at its first use."""
+KeyState = Literal["pending", "accepted", "rejected", "next", "quarantined"]
+"""next: the second key of an id, which takes the place of the accepted one at its first use.
+quarantined: it was accepted, and two hosts use it. Nobody gets in with it until an operator accepts it again.
+"""
 
 
 class Minion(Struct, frozen=True, kw_only=True):
@@ -89,6 +91,14 @@ class Minion(Struct, frozen=True, kw_only=True):
     """The latest (start, connection) that a Hello carried: older ones are ignored, also after a restart."""
     connection: int = 0
     facts: Raw = Raw(b"\x80")
+    boot_id: str = ""
+    """That of the latest Hello; empty before the first one."""
+    highest: int = 0
+    """The greatest start number of any Hello: one that does not exceed it comes from an older copy of the state."""
+    strange: bool = False
+    """What was sent before may be with another host, or another boot: none of it is sent again to this one."""
+    reason: str = ""
+    """Why the key is in quarantine."""
 
 
 # Changes: each is applied whole, and all changes of one `Store.apply` in one transaction.

@@ -55,6 +55,12 @@ class StopRequest(Request, frozen=True, kw_only=True):
 
 
 class KeysRequest(Request, frozen=True, kw_only=True):
+    ids: Annotated[list[Annotated[str, Meta(max_length=200)]], Meta(max_length=10_000)] | None = None
+    """Minion ids, and fingerprints or beginnings of them."""
+    all: bool = False
+
+
+class RotateRequest(Request, frozen=True, kw_only=True):
     ids: list[MinionId] | None = None
     all: bool = False
 

@@ -9,8 +9,9 @@ from common.errors import UsageError
 from common.ids import MinionId
 from common.requests import checked
 from master.core.effects import KeyChanged
+from master.core.keys import Keyring
 from master.events import Watch
-from master.requests import KeysRequest
+from master.requests import RotateRequest
 from master.shell import Shell
 
 ANSWER = 20.0
@@ -28,18 +29,23 @@ class Rotating:
 
     async def rotate(self, body: Body, caller: Caller, reply: Reply) -> Body:
         """Ask minions for new keys; says of each what became of it. Raises UsageError, NotFoundError."""
-        request = checked(body, KeysRequest)
+        request = checked(body, RotateRequest)
         if request.all == (request.ids is not None):
             raise UsageError("cannot rotate keys: name minion ids, or say --all")
         core = self._shell.core
         found: dict[MinionId, str] = {}
         with self._shell.watchers.watch(None) as watch:
-            asked = {minion: core.rotation.ask(minion) for minion in request.ids or sorted(core.keys.fleet())}
+            asked = {minion: core.rotation.ask(minion) for minion in request.ids or _members(core.keys)}
             for minion, effects in asked.items():
                 found[minion] = SILENT if effects else AWAY
                 self._shell.apply(effects)
             await _outcomes(watch, found)
         return {"minions": {str(minion): outcome for minion, outcome in found.items()}}
+
+
+def _members(keys: Keyring) -> list[MinionId]:
+    """All that have a key to replace: not those in quarantine."""
+    return sorted(minion for minion in keys.fleet() if keys.accepted(minion) is not None)
 
 
 async def _outcomes(watch: Watch, found: dict[MinionId, str]) -> None:

@@ -169,6 +169,13 @@ class Shell:
                 _log.info("minion is up", extra={"action": "minion.up", "minion": minion})
             case do.MinionDown(minion, reason):
                 _log.info("minion is down: %s", reason, extra={"action": "minion.down", "minion": minion})
+            case do.MinionBehind(minion, start, highest):
+                _log.warning("the minion runs on an older copy of its state folder: it was started %d times, and its "
+                             "key has been at %d", start, highest, extra={"action": "minion.behind", "minion": minion})
+            case do.KeyChanged(minion, "quarantined", reason):
+                _log.critical("key quarantined: %s; it gets no jobs until one host has a key of its own and "
+                              "`jr-key accept` lets the other one in", reason,
+                              extra={"action": "key.quarantined", "minion": minion})
             case do.KeyChanged(minion, state):
                 _log.info("key %s", state, extra={"action": f"key.{state}", "minion": minion})
 

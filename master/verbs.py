@@ -14,15 +14,17 @@ from common.control_server import Body, Caller, Reply
 from common.errors import NotFoundError, UnreachableError, UsageError
 from common.ids import MASTER, Jid, MinionId
 from common.join import read_join
+from common.link import Key
 from common.messages import SIGNAL_ANSWER, STOP_SIGNALS, JobFields
 from common.requests import Request, checked, job_fields
 from common.states import TERMINAL, State
 from common.targets import parse
 from master import documents
+from master.core.choice import chosen
 from master.core.core import StopWish, Wish
 from master.core.effects import JobDone, PairMoved, StopAnswered
 from master.events import Watch
-from master.records import Job, Pair
+from master.records import Job, Minion, Pair
 from master.requests import (
     ActiveRequest,
     Defaults,
@@ -213,29 +215,44 @@ class Verbs:
                 told[str(row.id)] = {"up": presence is not None, "since": presence.since if presence else None,
                                      "last_seen": presence.heard if presence else row.last_seen,
                                      "version": row.version}
+            elif row.state == "quarantined":
+                told.setdefault(str(row.id), {"up": False, "since": None, "last_seen": row.last_seen,
+                                              "version": row.version, "quarantined": row.reason})
         return {"minions": told}
 
     async def _keys(self, body: Body, caller: Caller, reply: Reply) -> Body:
         checked(body, Request)
-        rows = [{"id": str(row.id), "key": row.key, "fingerprint": self._around.fingerprint(row.key),
-                 "state": row.state, "filed": row.filed} for row in self._shell.core.keys.rows()]
+        rows = [{**self._shown(row), "key": row.key, "state": row.state, "filed": row.filed,
+                 **({"reason": row.reason} if row.reason else {})} for row in self._shell.core.keys.rows()]
         return {"keys": rows, "master": self._around.keys()}
 
     async def _accept(self, body: Body, caller: Caller, reply: Reply) -> Body:
-        changed, effects = self._shell.core.keys.accept(_chosen(body))
-        return await self._changed(changed, effects)
+        changed, left, effects = self._shell.core.accept_keys(self._chosen(body))
+        answer = await self._changed(changed, effects)
+        return {**answer, "left": [self._shown(row) for row in left]} if left else answer
 
     async def _reject(self, body: Body, caller: Caller, reply: Reply) -> Body:
-        changed, effects = self._shell.core.keys.reject(_chosen(body))
+        changed, effects = self._shell.core.keys.reject(self._chosen(body))
         return await self._changed(changed, effects)
 
     async def _delete(self, body: Body, caller: Caller, reply: Reply) -> Body:
-        changed, effects = self._shell.core.delete_keys(_chosen(body), self._shell.clock.now())
+        changed, effects = self._shell.core.delete_keys(self._chosen(body), self._shell.clock.now())
         return await self._changed(changed, effects)
 
-    async def _changed(self, changed: list[MinionId], effects: list[Any]) -> Body:
+    def _chosen(self, body: Body) -> list[Key] | None:
+        request = checked(body, KeysRequest)
+        if request.all == (request.ids is not None):
+            raise UsageError("cannot change keys: name minion ids or fingerprints, or say --all")
+        if request.ids is None:
+            return None
+        return chosen(self._shell.core.keys.rows(), request.ids, self._around.fingerprint)
+
+    def _shown(self, row: Minion) -> Body:
+        return {"id": str(row.id), "fingerprint": self._around.fingerprint(row.key)}
+
+    async def _changed(self, changed: list[Minion], effects: list[Any]) -> Body:
         await self._shell.committed(effects)
-        return {"changed": [str(minion) for minion in changed]}
+        return {"changed": [str(row.id) for row in changed]}
 
     async def _token(self, body: Body, caller: Caller, reply: Reply) -> Body:
         request = checked(body, TokenRequest)
@@ -305,10 +322,3 @@ def _count(states: Iterable[State]) -> dict[State, int]:
 
 def _given(value: float | None, default: float) -> float:
     return default if value is None else value
-
-
-def _chosen(body: Body) -> list[MinionId] | None:
-    request = checked(body, KeysRequest)
-    if request.all == (request.ids is not None):
-        raise UsageError("cannot change keys: name minion ids, or say --all")
-    return request.ids

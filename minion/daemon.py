@@ -12,7 +12,7 @@ from common.ballast import Ballast
 from common.control_server import ControlServer
 from common.daemon import Daemon
 from common.errors import JrError
-from common.files import ROOM, FolderLock, private_folder, read_regular, write_durable
+from common.files import ROOM, FolderLock, private_folder
 from common.host.shell import ROOM_AGAIN
 from common.host.writer import BALLAST, BALLAST_FILE
 from common.log import limited
@@ -23,6 +23,7 @@ from minion.calls import Calls
 from minion.core.keychain import Keychain
 from minion.link import Link
 from minion.pki import Pki
+from minion.starts import Starts
 from minion.where import Where, where
 
 
@@ -41,9 +42,10 @@ class MinionDaemon(Daemon):
         stack.callback(lock.release)
         pki = Pki(state)
         master = where(settings, state)
-        link = Link(master, pki, self.fatal)
+        starts = Starts(state)
+        link = Link(master, pki, starts, self.fatal)
         token = None if master is None else master.token
-        parts = assemble(settings, state, await self._count_start(state), token, link, _keychain(pki, master))
+        parts = assemble(settings, state, await self._count_start(state, starts), token, link, _keychain(pki, master))
         stack.push_async_callback(parts.hands.close)
         link.open(parts)
         stack.callback(link.close)
@@ -59,12 +61,12 @@ class MinionDaemon(Daemon):
         parts.scheduler.open(parts.hands)
         stack.callback(parts.scheduler.close)
 
-    async def _count_start(self, state: Path) -> int:
-        """See `count_start`; on a full disk it takes what is set aside, or waits for room. Raises JrError."""
+    async def _count_start(self, state: Path, starts: Starts) -> int:
+        """See `Starts.count`; on a full disk it takes what is set aside, or waits for room. Raises JrError."""
         ballast = Ballast(state / BALLAST_FILE, BALLAST)
         while True:
             try:
-                return count_start(state)
+                return starts.count()
             except JrError as error:
                 if not (isinstance(error.__cause__, OSError) and error.__cause__.errno in ROOM):
                     raise
@@ -78,17 +80,3 @@ def _keychain(pki: Pki, master: Where | None) -> Keychain | None:
     if master is None:
         return None
     return Keychain(pki.own.public, None if pki.spare is None else pki.spare.public, pki.masters(master.keys))
-
-
-def count_start(state: Path) -> int:
-    """Count one more start on this state folder, durably: it orders this agent's connections after all earlier ones.
-
-    Raises JrError when the count cannot be kept.
-    """
-    path = state / "starts"
-    try:
-        count = int(read_regular(path, 32)) if path.exists() else 0
-        write_durable(path, b"%d\n" % (count + 1))
-    except (OSError, ValueError) as error:
-        raise JrError(f"cannot count this start in {path}: {error}") from error
-    return count + 1

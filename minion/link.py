@@ -20,20 +20,23 @@ from minion.assembly import Parts
 from minion.core import effects as do
 from minion.core.agent import Agent, Stage
 from minion.pki import Pki
+from minion.starts import Starts
 from minion.where import Where
 
 _log = logging.getLogger("jr.minion.link")
 T = TypeVar("T")
 
 
-LINE = (do.OpenLine, do.OpenEnrol, do.CloseLine, do.SendLine, do.MakeKey, do.TakeUpKey, do.KeepMasters)
+LINE = (do.OpenLine, do.OpenEnrol, do.CloseLine, do.SendLine, do.MakeKey, do.TakeUpKey, do.KeepMasters, do.CatchUp,
+        do.Complain)
 
 
 class Link:
     """The agent's hands: everything that has to do with the line; the host's hands do the rest."""
 
-    def __init__(self, master: Where | None, pki: Pki, fatal: Callable[[str], None]) -> None:
+    def __init__(self, master: Where | None, pki: Pki, starts: Starts, fatal: Callable[[str], None]) -> None:
         """Without a master the agent runs its schedules and jr-call, and spools what they return."""
+        self._starts = starts
         self._master = master
         self._pki = pki
         self._fatal = fatal
@@ -125,6 +128,12 @@ class Link:
                 _log.info("this minion's new key is in use", extra={"action": "key.rotated"})
             case do.KeepMasters(keys):
                 self._keep_masters(keys)
+            case do.CatchUp(starts):
+                _log.warning("this state folder is an older copy: its key has been at %d starts; going on from there",
+                             starts, extra={"action": "state.behind"})
+                self._keep(partial(self._starts.keep, starts), lambda _: [])
+            case do.Complain(reason):
+                limited(_log, "identity").error("%s", reason, extra={"action": "identity.wrong"})
 
     def changed(self) -> None:
         """Wake when the core wants to be, and tell when the connection changed."""
@@ -162,7 +171,7 @@ class Link:
             asyncio.get_running_loop().call_soon(self.closed, Closed.FAILED)
 
     def _keep(self, write: Callable[[], T], then: Callable[[T], Sequence[Any]]) -> None:
-        """Write a file of the pki folder on the disk thread, and tell the core once it is durable."""
+        """Write what the master said on the disk thread, and tell the core once it is durable."""
         assert self._parts is not None
         asyncio.ensure_future(self._parts.hands.disk(write)).add_done_callback(partial(self._kept, then))
 
@@ -171,8 +180,8 @@ class Link:
             return
         error = done.exception()
         if error is not None:
-            # Nobody is told of the key, so the old one goes on being the one that counts.
-            _log.error("cannot keep a key: %s", error, extra={"action": "key.failed"})
+            # Nobody is told of a key, so the old one goes on being the one that counts.
+            _log.error("cannot keep what the master said: %s", error, extra={"action": "state.failed"})
             return
         self._apply(then(done.result()))
 

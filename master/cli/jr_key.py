@@ -26,20 +26,22 @@ HELP = """Decide which minions belong to the fleet.
   jr-key accept web1                let it in; web1 web2, or --all that wait
   jr-key reject web1                cut it, now
   jr-key delete web1                forget it
+  jr-key delete 3f:9a               one key of several, by its fingerprint
   jr-key token --minion web1        a join string that accepts it at once:
                                     jr-minion --join STRING
   jr-key rotate web1                have it make itself a new key
 
-Exit codes: 0 done, 2 wrong usage, 3 no such key, 4 not allowed, 5 no master, 6 done in part.
+Exit codes: 0 done, 1 some were left by accept --all, 2 wrong usage, 3 no such key, 4 not allowed, 5 no master,
+6 done in part.
 """
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _chosen(function: F) -> F:
-    """The ids that a command is for, or all."""
+    """The keys that a command is for, or all."""
     function = click.option("--all", "every", is_flag=True, help="All keys that this can be done to.")(function)
-    return click.argument("ids", nargs=-1, metavar="[ID]...")(function)
+    return click.argument("ids", nargs=-1, metavar="[ID|FINGERPRINT]...")(function)
 
 
 def _inherited(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -68,7 +70,7 @@ def command(fmt: Format, root: str | None) -> None:
 @command.command("list")
 @_common
 def list_keys(fmt: Format, root: str | None) -> Exit:
-    """List all keys: pending, accepted, rejected."""
+    """List all keys: pending, accepted, rejected, quarantined."""
     Printer(NAME, fmt).show("keys", _master(root).ask("keys"))
     return Exit.OK
 
@@ -77,7 +79,7 @@ def list_keys(fmt: Format, root: str | None) -> Exit:
 @_chosen
 @_common
 def accept(ids: tuple[str, ...], every: bool, fmt: Format, root: str | None) -> Exit:
-    """Let minions in: those named, or --all that wait."""
+    """Let minions in: those named, or --all that wait. It also ends a quarantine."""
     return _change("accept", ids, every, fmt, root)
 
 
@@ -155,13 +157,16 @@ def token(minion: str | None, ttl: float, address: str | None, fmt: Format, root
 
 def _change(verb: str, ids: tuple[str, ...], every: bool, fmt: Format, root: str | None) -> Exit:
     if bool(ids) == every:
-        raise UsageError(f"cannot {verb} keys: name minions, or say --all, and not both")
+        raise UsageError(f"cannot {verb} keys: name minions or fingerprints, or say --all, and not both")
     answer = _master(root).ask(f"keys.{verb}", ids=None if every else list(ids), all=every)
     printer = Printer(NAME, fmt)
     printer.show("value", answer["changed"] if fmt == "table" else answer)
-    if not answer["changed"]:
+    left = answer.get("left", [])
+    for key in left:
+        printer.note(f"left {key['id']} {key['fingerprint']}: another key holds or claims this id")
+    if not answer["changed"] and not left:
         printer.note(f"there was nothing to {verb}")
-    return Exit.OK
+    return Exit.FAILED if left else Exit.OK
 
 
 def _master(root: str | None) -> ControlMaster:

@@ -12,9 +12,8 @@ from msgspec import Struct, structs
 
 from common.errors import NotFoundError
 from common.ids import MASTER, Jid, MinionId, mint
-from common.link import Connection
+from common.link import Connection, Key
 from common.messages import (
-    FACTS_LIMIT,
     Accepted,
     Ack,
     Evidence,
@@ -28,18 +27,18 @@ from common.messages import (
     Return,
     Started,
     Stopped,
-    Welcome,
 )
 from common.states import OPEN, State
 from common.targets import Target
 from common.timers import Timers
 from master.core import effects as do
+from master.core.greeting import Greeter
 from master.core.keys import Keyring, digest
 from master.core.ledger import Ledger, OpenJob
 from master.core.presence import Fleet
 from master.core.rotation import RECONNECTING, Rotation
 from master.core.track import NOT_A_TARGET, Tracker, Word
-from master.records import AddStop, AddToken, Job, Outcome, Pair, Snapshot, Stop
+from master.records import AddStop, AddToken, Job, Minion, Outcome, Pair, Snapshot, Stop
 
 LATELY = 300.0
 """Seconds before the end of the master's last run that count as lately."""
@@ -104,6 +103,7 @@ class Core:
         self.rotation = Rotation(self.keys, self.fleet, terms.key_overlap)
         self.ledger = Ledger(snapshot.jobs, snapshot.pairs, snapshot.stops)
         self._track = Tracker(self.ledger, self.fleet, terms.answer_grace, now)
+        self._greeter = Greeter(self.keys, self.fleet, terms.master, terms.return_limit, self.gone)
         self._terms = terms
         self._last = snapshot.last_jid
         self._recalls: Counter[MinionId] = Counter()
@@ -119,7 +119,8 @@ class Core:
 
     def next(self) -> float | None:
         """When `tick` has something to do, in master time."""
-        times = (self._track.next(), self.fleet.next(), self._absent.next(), self._coming.next(), self.rotation.next())
+        times = (self._track.next(), self.fleet.next(), self._greeter.next(), self._absent.next(), self._coming.next(),
+                 self.rotation.next())
         return min((at for at in times if at is not None), default=None)
 
     def begin(self, now: float) -> list[do.Effect]:
@@ -154,7 +155,7 @@ class Core:
         if self.fleet.get(minion) is not None or minion in self._coming:
             return Pair(jid=job.jid, minion=minion, state=State.PLANNED)
         if self.keys.accepted(minion) is None:
-            reason = "no minion of this id is accepted"
+            reason = self.keys.why_not(minion)
         elif not job.queue:
             reason = "the minion is not connected"
         elif self.ledger.open_of(minion) >= WAITING_MOST:
@@ -210,6 +211,8 @@ class Core:
         if isinstance(message, Hello):
             return self._hello(connection, minion, message, now)
         presence = self.fleet.heard(minion, connection, now)
+        if isinstance(message, Pong):
+            return self._greeter.pong(connection, minion, message, now)
         if presence is None:
             return []
         match message:
@@ -222,7 +225,7 @@ class Core:
                             *self.gone(connection, minion, now, "cut")]
                 if not message.last:
                     return []
-                return self._track.reconcile(minion, connection, self.fleet.compared(minion), now)
+                return self._compared(minion, connection, now)
             case Accepted() | Started() | Refused() | Return() | Stopped():
                 return self._word(connection, minion, message, now)
             case Offer():
@@ -231,29 +234,19 @@ class Core:
         return []
 
     def _hello(self, connection: Connection, minion: MinionId, hello: Hello, now: float) -> list[do.Effect]:
+        effects = self._greeter.hello(connection, minion, hello, now)
+        if self.fleet.get(minion) is not None:
+            self._absent.clear(minion)
+        return effects
+
+    def _compared(self, minion: MinionId, connection: Connection, now: float) -> list[do.Effect]:
+        """A minion has said all that it holds."""
         row = self.keys.accepted(minion)
-        if row is None:
-            return [do.Drop(connection, "its key is not accepted")]
-        if len(bytes(hello.facts)) > FACTS_LIMIT:
-            return [do.Drop(connection, f"its facts have more than {FACTS_LIMIT} bytes")]
-        current = self.fleet.get(minion)
-        if current is not None and current.connection == connection:
-            # One greeting is one row to save: without end they would be a flood that nothing holds back.
-            return [do.Drop(connection, "it said hello twice"), *self.gone(connection, minion, now, "cut")]
-        if (hello.start, hello.connection) <= (row.start, row.connection):
-            return [do.Drop(connection, "an older connection of the same minion")]
-        was_up = current is not None
-        older = self.fleet.add(minion, connection, now)
-        self._absent.clear(minion)
-        effects: list[do.Effect] = [self.keys.put(structs.replace(
-            row, start=hello.start, connection=hello.connection, version=hello.version, facts=hello.facts,
-            last_seen=None))]
-        if older is not None:
-            effects.append(do.Drop(older, "replaced by a newer connection"))
-        if not was_up:
-            effects.append(do.Emit(do.MinionUp(minion)))
-        return [*effects, do.Send(connection, Welcome(master=self._terms.master, time=now,
-                                                      return_limit=self._terms.return_limit))]
+        strange = row is not None and row.strange
+        effects = self._track.reconcile(minion, connection, self.fleet.compared(minion), now, strange=strange)
+        if row is not None and strange:
+            effects.append(self.keys.put(structs.replace(row, strange=False)))
+        return effects
 
     def local_up(self, now: float) -> None:
         """The master's own host is there, and always will be; its Held page follows."""
@@ -263,13 +256,14 @@ class Core:
     def gone(self, connection: Connection, minion: MinionId, now: float, reason: str) -> list[do.Effect]:
         """A connection is over."""
         if not self.fleet.remove(minion, connection):
-            return []
+            return self._greeter.ended(connection, minion, now)
         effects: list[do.Effect] = [do.Emit(do.MinionDown(minion, reason))]
         self._absent.set(minion, now + self._terms.lost_after)
         row = self.keys.accepted(minion)
         if row is not None:
             effects.append(self.keys.put(structs.replace(row, last_seen=now)))
-        return effects + self._undeliver([minion], "the minion went away", now)
+        effects += self._undeliver([minion], "the minion went away", now)
+        return effects + self._greeter.ended(connection, minion, now)
 
     # words about jobs
 
@@ -325,11 +319,19 @@ class Core:
 
     # keys
 
-    def delete_keys(self, ids: list[MinionId] | None, now: float) -> tuple[list[MinionId], list[do.Effect]]:
-        """Forget keys; what their minions still owe is lost. Raises NotFoundError."""
-        deleted, effects = self.keys.delete(ids)
-        for minion in deleted:
-            if self.keys.accepted(minion) is None:
+    def accept_keys(self, keys: list[Key] | None) -> tuple[list[Minion], list[Minion], list[do.Effect]]:
+        """Let keys in: see `Keyring.accept`. What was held against them is over."""
+        accepted, left, effects = self.keys.accept(keys)
+        for row in accepted:
+            self._greeter.decided(row.id)
+        return accepted, left, effects
+
+    def delete_keys(self, keys: list[Key] | None, now: float) -> tuple[list[Minion], list[do.Effect]]:
+        """Forget keys; what their minions still owe is lost, unless another key that was in use has their id."""
+        deleted, effects = self.keys.delete(keys)
+        for minion in dict.fromkeys(row.id for row in deleted):
+            rows = self.keys.of(minion)
+            if not any(row.state == "accepted" or row.start for row in rows):
                 effects += self._lose(minion, "the minion's key was deleted", now)
         return deleted, effects
 
@@ -351,7 +353,7 @@ class Core:
 
     def tick(self, now: float) -> list[do.Effect]:
         """Time has passed."""
-        effects: list[do.Effect] = []
+        effects = self._greeter.tick(now)
         for minion, connection in self.fleet.silent(now):
             effects += [do.Drop(connection, "silent for too long"), *self.gone(connection, minion, now, "silent")]
         for minion, connection in self.fleet.uncompared(now):

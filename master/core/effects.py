@@ -72,12 +72,21 @@ class MinionDown(Struct, frozen=True):
     reason: str
 
 
+class MinionBehind(Struct, frozen=True):
+    """A minion runs on an older copy of its state folder: it came with `start`, and its key has been at `highest`."""
+
+    minion: MinionId
+    start: int
+    highest: int
+
+
 class KeyChanged(Struct, frozen=True):
     minion: MinionId
     state: str
+    reason: str = ""
 
 
-Event = JobNew | PairMoved | StopAnswered | JobDone | MinionUp | MinionDown | KeyChanged
+Event = JobNew | PairMoved | StopAnswered | JobDone | MinionUp | MinionDown | MinionBehind | KeyChanged
 
 
 class Recall(Struct, frozen=True):

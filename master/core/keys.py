@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 
 from msgspec import structs
 
-from common.errors import NotFoundError, UsageError
+from common.errors import UsageError
 from common.ids import MASTER, MinionId
 from common.link import Key
 from common.messages import Enrol, Enrolled
@@ -16,6 +17,9 @@ from master.records import AddToken, DropMinion, DropToken, Minion, PutMinion
 
 PENDING_LIMIT = 100
 """Keys that may wait to be accepted; the enrolment port is open to anybody."""
+
+_BACK = ("rejected", "quarantined")
+"""States from which a key that is named is let in again."""
 
 
 def digest(token: str) -> str:
@@ -36,8 +40,9 @@ class Keyring:
         return sorted(self._keys.values(), key=lambda minion: (minion.id, minion.filed))
 
     def fleet(self) -> list[MinionId]:
-        """The ids of accepted keys."""
-        return list(self._accepted)
+        """The ids that belong to the fleet: those of accepted keys, and of keys in quarantine, which are told why."""
+        quarantined = (minion.id for minion in self._keys.values() if minion.state == "quarantined")
+        return list(dict.fromkeys([*self._accepted, *quarantined]))
 
     def admit(self, key: Key) -> MinionId | None:
         """Whose key this is, if it is accepted."""
@@ -55,6 +60,30 @@ class Keyring:
         key = self._accepted.get(minion)
         return None if key is None else self._keys[key]
 
+    def of(self, minion: MinionId) -> list[Minion]:
+        """Every key of an id."""
+        return [row for row in self._keys.values() if row.id == minion]
+
+    def why_not(self, minion: MinionId) -> str:
+        """Why no job goes to this id. Empty when it has an accepted key."""
+        if minion in self._accepted:
+            return ""
+        reason = next((row.reason for row in self.of(minion) if row.state == "quarantined"), "")
+        return f"its key is in quarantine: {reason}" if reason else "no minion of this id is accepted"
+
+    def drop(self, key: Key) -> list[do.Effect]:
+        """Forget a key and cut its connections."""
+        minion = self._keys.pop(key)
+        if self._accepted.get(minion.id) == key:
+            del self._accepted[minion.id]
+        return [do.Save(DropMinion(key)), do.DropKey(key)]
+
+    def drop_next(self, minion: Minion) -> list[do.Effect]:
+        """Forget the key that is about to take the place of this one."""
+        if minion.state not in ("accepted", "quarantined"):
+            return []
+        return [effect for row in self.of(minion.id) if row.state == "next" for effect in self.drop(row.key)]
+
     def put(self, minion: Minion) -> do.Effect:
         """Replace what is known of a key."""
         self._keys[minion.key] = minion
@@ -63,13 +92,6 @@ class Keyring:
         elif self._accepted.get(minion.id) == minion.key:
             del self._accepted[minion.id]
         return do.Save(PutMinion(minion))
-
-    def drop(self, key: Key) -> list[do.Effect]:
-        """Forget a key and cut its connections."""
-        minion = self._keys.pop(key)
-        if self._accepted.get(minion.id) == key:
-            del self._accepted[minion.id]
-        return [do.Save(DropMinion(key)), do.DropKey(key)]
 
     def claim(self, key: Key, claim: Enrol, now: float) -> tuple[Enrolled, list[do.Effect]]:
         """Answer a claim of a key that the transport has proved.
@@ -85,12 +107,15 @@ class Keyring:
             return Enrolled(status="accepted"), []
         if known is not None and known.state == "rejected":
             return Enrolled(status="refused", reason="this key was rejected"), []
+        if known is not None and known.state == "quarantined":
+            return Enrolled(status="refused", reason=f"this key is in quarantine: {known.reason}; see jr-key list on "
+                                                     "the master"), []
         row = known or Minion(id=claim.id, key=key, state="pending", filed=now, version=claim.version)
-        if claim.token is not None and claim.id not in self._accepted:
+        if claim.token is not None and claim.id not in self.fleet():
             token = self._tokens.get(digest(claim.token))
             if token is not None and token.expires > now and token.minion in (None, claim.id):
                 del self._tokens[token.digest]
-                kept = self.put(structs.replace(row, state="accepted"))
+                kept = self.put(_let_in(row))
                 return Enrolled(status="accepted"), [
                     kept, do.Save(DropToken(token.digest)), do.Emit(do.KeyChanged(claim.id, "accepted"))]
         reason = "" if claim.token is None else "its join token is used up, has expired, or is for another id"
@@ -100,55 +125,46 @@ class Keyring:
             return Enrolled(status="refused", reason=f"{PENDING_LIMIT} keys wait already"), []
         return Enrolled(status="pending", reason=reason), [self.put(row), do.Emit(do.KeyChanged(claim.id, "pending"))]
 
-    def find(self, ids: list[MinionId] | None) -> list[Minion]:
-        """The keys of these ids, or all. Raises NotFoundError that names an id without a key."""
-        if ids is None:
-            return self.rows()
-        found = []
-        for wanted in ids:
-            rows = [minion for minion in self.rows() if minion.id == wanted]
-            if not rows:
-                raise NotFoundError(f"cannot find a key of {wanted}: jr-key list shows all")
-            found += rows
-        return found
+    def accept(self, keys: list[Key] | None) -> tuple[list[Minion], list[Minion], list[do.Effect]]:
+        """Accept keys: those named, also rejected ones and those in quarantine, or all that wait.
 
-    def accept(self, ids: list[MinionId] | None) -> tuple[list[MinionId], list[do.Effect]]:
-        """Accept keys: those named, also rejected ones, or all that wait.
-
-        Raises NotFoundError, or UsageError when two keys claim the same id.
+        Returns those that were accepted, and those of all that wait which were left since another key holds or claims
+        their id. Raises UsageError for a named one.
         """
-        rows = [row for row in self.find(ids) if row.state == "pending" or (ids and row.state == "rejected")]
-        chosen: set[MinionId] = set()
-        for row in rows:
-            if row.id in self._accepted or row.id in chosen:
-                raise UsageError(f"cannot accept {row.id}: another key holds this id; "
-                                 f"compare with jr-key finger {row.id}, then jr-key delete {row.id}")
-            chosen.add(row.id)
+        rows = [row for row in self._chosen(keys) if row.state == "pending" or (keys and row.state in _BACK)]
+        claimed = Counter(row.id for row in rows)
+        # An operator who names a key may give it the id of one in quarantine; `all` decides nothing of that kind.
+        held = self._accepted if keys else self.fleet()
+        left = [row for row in rows if row.id in held or claimed[row.id] > 1]
+        if keys is not None and left:
+            raise UsageError(f"cannot accept {left[0].id}: another key holds this id; compare with jr-key finger "
+                             f"{left[0].id}, then jr-key delete the one that is wrong, by its fingerprint")
+        chosen = [row for row in rows if row not in left]
         effects: list[do.Effect] = []
-        for row in rows:
-            effects += [self.put(structs.replace(row, state="accepted")), do.Emit(do.KeyChanged(row.id, "accepted"))]
-        return [row.id for row in rows], effects
+        for row in chosen:
+            effects += [self.put(_let_in(row)), do.Emit(do.KeyChanged(row.id, "accepted"))]
+        return chosen, left, effects
 
-    def reject(self, ids: list[MinionId] | None) -> tuple[list[MinionId], list[do.Effect]]:
-        """Reject keys: those named, or all that wait. A live connection is cut. Raises NotFoundError."""
-        found = self.find(ids)
-        rows = [row for row in found if row.state == "pending" or (ids and row.state == "accepted")]
+    def reject(self, keys: list[Key] | None) -> tuple[list[Minion], list[do.Effect]]:
+        """Reject keys: those named, or all that wait. A live connection is cut."""
+        chosen = self._chosen(keys)
+        rows = [row for row in chosen if row.state == "pending" or (keys and row.state in ("accepted", "quarantined"))]
         effects: list[do.Effect] = []
-        for row in found:
-            if ids and row.state == "next":
-                effects += self.drop(row.key)
         for row in rows:
-            effects += [self.put(structs.replace(row, state="rejected")), do.DropKey(row.key),
-                        do.Emit(do.KeyChanged(row.id, "rejected"))]
-        return [row.id for row in rows], effects
+            effects += [*self.drop_next(row), self.put(structs.replace(row, state="rejected", reason="")),
+                        do.DropKey(row.key), do.Emit(do.KeyChanged(row.id, "rejected"))]
+        return rows, effects
 
-    def delete(self, ids: list[MinionId] | None) -> tuple[list[MinionId], list[do.Effect]]:
-        """Forget keys: those named, or all that were rejected. Raises NotFoundError."""
-        rows = [row for row in self.find(ids) if ids or row.state == "rejected"]
+    def delete(self, keys: list[Key] | None) -> tuple[list[Minion], list[do.Effect]]:
+        """Forget keys: those named, or all that were rejected."""
+        rows = [row for row in self._chosen(keys) if keys or row.state == "rejected"]
         effects: list[do.Effect] = []
         for row in rows:
-            effects += [*self.drop(row.key), do.Emit(do.KeyChanged(row.id, "deleted"))]
-        return list(dict.fromkeys(row.id for row in rows)), effects
+            effects += [*self.drop_next(row), *self.drop(row.key), do.Emit(do.KeyChanged(row.id, "deleted"))]
+        return rows, effects
+
+    def _chosen(self, keys: list[Key] | None) -> list[Minion]:
+        return self.rows() if keys is None else [self._keys[key] for key in dict.fromkeys(keys) if key in self._keys]
 
     def add_token(self, token: AddToken, now: float) -> list[do.Effect]:
         """File a join token; those that have expired go."""
@@ -157,3 +173,8 @@ class Keyring:
             del self._tokens[expired]
         self._tokens[token.digest] = token
         return [*(do.Save(DropToken(expired)) for expired in old), do.Save(token)]
+
+
+def _let_in(row: Minion) -> Minion:
+    """A key as it is once it is accepted: one that never was has nothing of what was sent to this id before."""
+    return structs.replace(row, state="accepted", reason="", strange=row.strange or not row.start)

@@ -19,6 +19,8 @@ AGAIN = 30.0
 """Seconds on a living connection after which what is unanswered is sent again (DESIGN 5, rule 3)."""
 
 NOT_A_TARGET = "this job never targeted its sender"
+UNANSWERED = "never answered by the boot of the minion's host that it was sent to, and it may run there"
+"""Why a job that was sent to an earlier boot, or to another host, is lost and not sent again."""
 
 Word = Accepted | Started | Refused | Return | Stopped
 
@@ -90,15 +92,21 @@ class Tracker:
 
     # comparing
 
-    def reconcile(self, minion: MinionId, connection: Connection, held: list[HeldJob],
-                  now: float) -> list[do.Effect]:
-        """A minion has said all that it holds: re-send, repeat, or close as lost."""
+    def reconcile(self, minion: MinionId, connection: Connection, held: list[HeldJob], now: float, *,
+                  strange: bool = False) -> list[do.Effect]:
+        """A minion has said all that it holds: re-send, repeat, or close as lost.
+
+        `strange` when what was sent before may lie with another host: then none of that is sent again.
+        """
         states = {job.jid: job.state for job in held}
         effects: list[do.Effect] = []
         for opened in self._ledger.of_minion(minion):
             state = states.get(opened.job.jid)
             if state is not None:
                 effects += self._hold(opened, minion, connection, state)
+            elif strange and opened.pairs[minion].state is State.SENT:
+                effects += self._ledger.close(opened, minion, State.LOST, UNANSWERED, now)
+                effects += self._ledger.finish(opened, now)
             elif opened.pairs[minion].state in (State.PLANNED, State.SENT):
                 if now < opened.job.start_by:
                     effects += self.deliver(opened, minion, now)

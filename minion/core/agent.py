@@ -130,6 +130,9 @@ class Agent:
         match message:
             case Welcome() if self.stage is Stage.GREETING:
                 return self._welcomed(message, now)
+            case Ping() if self.stage in (Stage.GREETING, Stage.ONLINE):
+                # Also before the Welcome: the master may have to learn first that nobody else uses this key.
+                return [do.SendLine(Pong(n=message.n))]
             case Enrolled() if self.stage is Stage.ENROLLING:
                 return self._enrolled(message, now)
             case _ if self.stage is not Stage.ONLINE:
@@ -140,8 +143,6 @@ class Agent:
                 return [*self._host.stop(message, now, self.master_now(now))]
             case Ack():
                 return [*self._host.ack(message, now)]
-            case Ping():
-                return [do.SendLine(Pong(n=message.n))]
             case Pong():
                 self._told(message.n, message.time)
             case Rotate() | Taken() | MasterKey():
@@ -208,13 +209,18 @@ class Agent:
         return []
 
     def _welcomed(self, message: Welcome, now: Now) -> list[do.Effect]:
+        own = self._identity.claim.id
+        if message.known_as not in (None, own):
+            why = (f"the master knows this key as {message.known_as}, and the settings say {own}: no work is done; set "
+                   f"`id: {message.known_as}`, or remove pki/minion.key and enrol as {own}")
+            return [do.CloseLine("wrong id"), do.Complain(why), *self._later(now, why, BACKOFF_MOST)]
         self.stage = Stage.ONLINE
         self.why = ""
         self._tries = 0
         self._told(0, message.time)
         self._host.return_limit = min(RETURN_LIMIT, max(0, message.return_limit))
         self._plan_ping()
-        effects: list[do.Effect] = []
+        effects: list[do.Effect] = [do.CatchUp(message.start)] if message.start > self._identity.start else []
         if self.keys.take_up():
             effects.append(do.TakeUpKey())
         if self.keys.settle():

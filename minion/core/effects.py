@@ -43,4 +43,17 @@ class KeepMasters(Struct, frozen=True):
     keys: list[Key]
 
 
-Effect = OpenLine | OpenEnrol | CloseLine | SendLine | MakeKey | TakeUpKey | KeepMasters | host.Effect
+class CatchUp(Struct, frozen=True):
+    """The state folder is an older copy: keep this as the number of starts, so that the next one is above all."""
+
+    starts: int
+
+
+class Complain(Struct, frozen=True):
+    """Something an operator must put right: say so in the log."""
+
+    reason: str
+
+
+Effect = (OpenLine | OpenEnrol | CloseLine | SendLine | MakeKey | TakeUpKey | KeepMasters | CatchUp | Complain
+          | host.Effect)

@@ -73,7 +73,7 @@ def test_changing_all(jr_key: JrKey, socket: Path, words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("words", "reason"), [
-    (["accept"], "name minions, or say --all"), (["accept", "m1", "--all"], "and not both"),
+    (["accept"], "name minions or fingerprints, or say --all"), (["accept", "m1", "--all"], "and not both"),
     (["delete", "--all"], "say --all --yes"), (["nope"], "'nope'"), (["list", "x"], "x"),
     (["token", "--ttl", "soon"], "'soon' is not"), (["finger", "a", "b"], "b"),
 ])

@@ -45,6 +45,10 @@ def _effect(effect: Any) -> str:
             return f"line: {_message(message)}"
         case agent.CloseLine(reason):
             return f"close line: {reason}"
+        case agent.CatchUp(starts):
+            return f"catch up to {starts}"
+        case agent.Complain(reason):
+            return f"complain: {reason}"
         case agent.OpenLine():
             return "open line"
         case agent.OpenEnrol():
@@ -168,7 +172,11 @@ def _event(event: master.Event) -> str:
             return f"up {minion}"
         case master.MinionDown(minion, reason):
             return f"down {minion}: {reason}"
-        case master.KeyChanged(minion, state):
+        case master.MinionBehind(minion, start, highest):
+            return f"{minion} is behind: {start} of {highest}"
+        case master.KeyChanged(minion, state, reason):
+            if reason:
+                return f"key of {minion} {state}: {reason}"
             return f"key of {minion} {state}"
     raise AssertionError(f"no words for {event!r}")
 

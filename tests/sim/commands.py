@@ -28,6 +28,7 @@ from common.messages import JobFields
 from common.proc.record import StopRequest
 from master.core import effects as do
 from master.core.core import StopWish, Wish
+from tests.sim.master import key_of
 from tests.sim.minion import READ, RUN, WRITE, SimMinion
 from tests.sim.network import Weather
 from tests.sim.process import Process
@@ -159,12 +160,13 @@ class Commands:
         core = self.world.master.core
         if core is None:
             return
-        ids = [MinionId(words[1])]
+        keys = [key_of(MinionId(words[1]))]
         effects: list[do.Effect]
-        if words[0] == "delete":
-            _, effects = core.delete_keys(ids, self.world.master.now())
+        if words[0] == "accept":
+            _, _, effects = core.accept_keys(keys)
         else:
-            _, effects = core.keys.accept(ids) if words[0] == "accept" else core.keys.reject(ids)
+            master = self.world.master
+            _, effects = core.delete_keys(keys, master.now()) if words[0] == "delete" else core.keys.reject(keys)
         self.world.master.submit(effects)
 
     def _weather(self, words: list[str]) -> None:

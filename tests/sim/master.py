@@ -73,8 +73,13 @@ class SimMaster(Process):
 
     def readmit(self, minion: SimMinion) -> None:
         """Accept a minion's key, whatever became of it."""
-        if self.core is not None and self.admits(minion) is None:
-            self.submit([self.core.keys.put(Minion(id=minion.id, key=key_of(minion.id), state="accepted", filed=0.0))])
+        if self.core is None or self.admits(minion) is not None:
+            return
+        key = key_of(minion.id)
+        known = [] if self.core.keys.get(key) else [self.core.keys.put(
+            Minion(id=minion.id, key=key, state="pending", filed=0.0))]
+        _, _, effects = self.core.accept_keys([key])
+        self.submit([*known, *effects])
 
     # wishes
 

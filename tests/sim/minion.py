@@ -168,6 +168,9 @@ class SimMinion(Process):
                 self._end_line()
             case do.SendLine(message):
                 self._put(message)
+            case do.CatchUp(starts):
+                self.world.say(f"{self.name} runs on an older copy of its state")
+                self.machine.disk.starts = starts
 
     @property
     def settled(self) -> bool:

@@ -165,7 +165,7 @@ def test_a_start_that_is_too_late_is_found(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_pair_that_nobody_closes_is_found(monkeypatch: pytest.MonkeyPatch) -> None:  # P4
     for verb in ("_give_up", "_repeat", "reconcile"):
-        monkeypatch.setattr(track.Tracker, verb, lambda *_: [])
+        monkeypatch.setattr(track.Tracker, verb, lambda *_, **__: [])
     assert "P9: J1 on m1 is sent" in _broken("weather 1 0 0", "publish m1 1 within 5", "wait 1", "weather 0 0 0")
 
 

@@ -227,7 +227,7 @@ def test_words_out_of_turn_are_dropped() -> None:
     line.after(0)
     line.opened()
     assert line.hear(Ack(jid=jid(1))) == []
-    assert line.hear(Ping(n=1)) == []
+    assert line.hear(Ping(n=1)) == ["line: pong 1"]  # R-A13: the master asks who lives before its Welcome
     assert line.hear(Enrolled(status="accepted")) == []
     assert line.agent.stage is Stage.GREETING
     line.welcome()
@@ -293,3 +293,37 @@ def test_an_answer_to_an_older_question_does_not_set_the_time() -> None:
     line.hear(Pong(n=1, time=NOON))
     line.hear(Pong(n=99, time=NOON))
     assert line.agent.master_now(line.jobs.now) - line.jobs.time == before
+
+
+# who it is
+
+
+def greeting(known_as: str | None = None, start: int = 0) -> Welcome:
+    return Welcome(master="us", time=NOON, return_limit=1000, start=start,
+                   known_as=None if known_as is None else MinionId(known_as))
+
+
+def test_a_minion_that_the_master_knows_by_another_id_does_no_work() -> None:
+    line = Line()
+    line.after(0)
+    line.opened()
+    why = ("the master knows this key as m2, and the settings say m1: no work is done; set `id: m2`, or remove "
+           "pki/minion.key and enrol as m1")
+    assert line.hear(greeting("m2")) == ["close line: wrong id", f"complain: {why}"]
+    assert (line.agent.stage, line.agent.why) == (Stage.IDLE, why)
+    assert line.hear(Publish(jid=jid(1), job=FIELDS, start_by=NOON + 60)) == []
+    assert line.wait() >= BACKOFF_MOST / 2
+    assert line.after(BACKOFF_MOST) == ["open line"]  # somebody may have put it right on the master
+    line.opened()
+    assert line.hear(greeting("m1")) == ["say held nothing"]
+
+
+def test_a_copy_of_the_state_goes_on_where_its_key_has_been() -> None:
+    line = Line()
+    line.after(0)
+    line.opened()
+    assert line.hear(greeting("m1", start=7)) == ["catch up to 7", "say held nothing"]
+    same = Line()
+    same.after(0)
+    same.opened()
+    assert same.hear(greeting("m1", start=3)) == ["say held nothing"]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from common.errors import NotFoundError, UsageError
 from common.ids import MinionId
 from common.link import Key
 from common.messages import Enrol, Enrolled
 from master.core import effects as do
+from master.core.choice import chosen
 from master.core.keys import PENDING_LIMIT, Keyring, digest
 from master.records import AddToken, Minion
 from tests.lib.cores import minion
@@ -32,9 +34,9 @@ class Ring:
         return {row.key: row.state for row in self.keys.rows()}
 
     def decide(self, verb: str, *names: str) -> tuple[list[MinionId], list[str]]:
-        ids = [MinionId(name) for name in names] or None
-        changed, effects = getattr(self.keys, verb)(ids)
-        return changed, told(effects)
+        keys = chosen(self.keys.rows(), names, lambda key: key) if names else None
+        changed, *_, effects = getattr(self.keys, verb)(keys)
+        return [row.id for row in changed], told(effects)
 
 
 def token(text: str = "secret", expires: float = NOON + 60, name: str | None = None) -> AddToken:
@@ -158,13 +160,79 @@ def rival(state: Any = "pending") -> Minion:
     return Minion(id=MinionId("m1"), key=Key("rival"), state=state, filed=NOON + 1)
 
 
-@pytest.mark.parametrize("owner", ["accepted", "pending"])
-def test_two_keys_of_one_id_are_never_both_accepted(owner: str) -> None:
-    ring = Ring(minion("m1", owner), rival(), minion("m2", "pending"))
+def test_a_key_whose_id_another_one_holds_is_not_accepted() -> None:  # R-A14
+    ring = Ring(minion("m1"), rival())
     before = ring.states()
     with pytest.raises(UsageError, match=r"^cannot accept m1: another key holds this id; compare with jr-key finger"):
-        ring.decide("accept")
+        ring.keys.accept([Key("rival")])
     assert ring.states() == before
+
+
+@pytest.mark.parametrize(("owner", "left"), [("accepted", ["rival"]), ("pending", ["k-m1", "rival"])])
+def test_accepting_all_goes_on_past_two_keys_of_one_id(owner: str, left: list[str]) -> None:
+    ring = Ring(minion("m1", owner), rival(), minion("m2", "pending"))
+    accepted, remaining, _ = ring.keys.accept(None)
+    assert [row.key for row in accepted] == ["k-m2"]
+    assert [row.key for row in remaining] == left
+
+
+@pytest.mark.parametrize("verb", ["accept", "reject", "delete"])
+def test_no_verb_guesses_which_of_two_keys_is_meant(verb: str) -> None:
+    ring = Ring(minion("m1"), rival())
+    before = ring.states()
+    with pytest.raises(UsageError, match=r"^cannot tell which key m1 means, name it by its fingerprint: "
+                                         r"k-m1 \(m1, accepted\), rival \(m1, pending\)$"):
+        ring.decide(verb, "m1")
+    assert ring.states() == before
+
+
+PRINTS = {"k-m1": "3f:9a:01", "rival": "3f:9b:02", "k-m2": "77:00:03"}
+
+
+@pytest.mark.parametrize(("name", "key"), [
+    ("m2", "k-m2"), ("3f:9a", "k-m1"), ("3f:9b:02", "rival"), ("3F:9B", "rival"), ("77:", "k-m2"), ("3f:9a0", "k-m1")])
+def test_a_key_is_named_by_its_id_or_the_beginning_of_its_fingerprint(name: str, key: str) -> None:
+    ring = Ring(minion("m1"), rival(), minion("m2"))
+    assert chosen(ring.keys.rows(), [name], PRINTS.__getitem__) == [key]
+
+
+def test_a_beginning_of_two_fingerprints_names_both() -> None:
+    ring = Ring(minion("m1"), rival(), minion("m2"))
+    with pytest.raises(UsageError, match=r"3f:9a:01 \(m1, accepted\), 3f:9b:02 \(m1, pending\)"):
+        chosen(ring.keys.rows(), ["3f:"], PRINTS.__getitem__)
+    with pytest.raises(NotFoundError, match="cannot find a key of 99:"):
+        chosen(ring.keys.rows(), ["99:"], PRINTS.__getitem__)
+    with pytest.raises(NotFoundError, match="cannot find a key of 3f"):  # without a colon it is a minion id
+        chosen(ring.keys.rows(), ["3f"], PRINTS.__getitem__)
+    with pytest.raises(UsageError, match=r"cannot use '\.\./m1'"):
+        chosen(ring.keys.rows(), ["../m1"], PRINTS.__getitem__)
+
+
+def quarantined(name: str = "m1") -> Minion:
+    return structs.replace(minion(name, "quarantined", start=3), reason="two hosts")
+
+
+def test_a_key_in_quarantine_gets_nothing_and_comes_back_by_name_alone() -> None:  # R-A13
+    ring = Ring(quarantined(), tokens=[token(name="m1")])
+    assert ring.keys.admit(Key("k-m1")) is None
+    assert ring.keys.fleet() == ["m1"]
+    assert ring.keys.why_not(MinionId("m1")) == "its key is in quarantine: two hosts"
+    answer, _ = ring.claim("k-m1", "m1", "secret")
+    assert (answer.status, "in quarantine: two hosts" in answer.reason) == ("refused", True)
+    assert ring.claim("k2", "m1", "secret")[0].status == "pending"  # its id is not free
+    assert ring.keys.accept(None)[0] == []
+    assert ring.keys.accept([Key("k-m1")])[0][0].id == "m1"
+    row = ring.keys.accepted(MinionId("m1"))
+    assert row is not None
+    assert (row.reason, row.start, row.strange) == ("", 3, False)
+
+
+def test_a_key_that_was_never_used_has_nothing_of_what_its_id_was_sent() -> None:
+    ring = Ring(minion("m1", "pending"))
+    ring.decide("accept", "m1")
+    row = ring.keys.accepted(MinionId("m1"))
+    assert row is not None
+    assert row.strange
 
 
 def test_rejecting_cuts_the_connection() -> None:

@@ -6,6 +6,7 @@ import pytest
 from msgspec import structs
 
 from common.ids import Jid, MinionId
+from common.link import Key
 from common.messages import Accepted
 from common.states import State
 from common.targets import parse
@@ -55,6 +56,7 @@ def test_it_goes_out_once_when_the_minion_comes(master: Ruled) -> None:  # P2
     assert "to 2: publish 100" in master.meet(2, "m2")
     assert state(master, name) is State.SENT
     master.say(2, "m2", Accepted(jid=name, at=NOON))
+    master.gone(2, "m2")
     assert master.meet(3, "m2", {name: State.RUNNING}) == ["save 100 m2=running", "event 100 m2=running"]
     assert master.say(3, "m2", returned(name))[:1] == ["save 100 m2=succeeded"]
 
@@ -94,7 +96,7 @@ def test_absence_does_not_end_it_but_the_key_does(master: Ruled) -> None:
     name, _ = queue(short, "m2", within=1000)
     quiet(short, 500)
     assert state(short, name) is State.PLANNED
-    _, effects = short.core.delete_keys([MinionId("m2")], short.now)
+    _, effects = short.core.delete_keys([Key("k-m2")], short.now)
     assert [line for line in told(effects) if "undelivered" in line]
 
 

@@ -87,7 +87,7 @@ def test_a_key_of_somebody_else_is_no_offer(master: Ruled) -> None:
     assert master.say(1, "m1", Offer(key=NEW)) == [
         f"event key of m1 offer refused: {refused}", f"to 1: taken n, refused: {refused}"]
     assert master.core.keys.admit(NEW) is None
-    master.core.keys.reject([M1])
+    master.core.keys.reject([OLD])
     assert told(master.core.rotation.offered(Connection(1), M1, Offer(key=NEWER), master.now))[-1] \
         == "to 1: taken o, refused: this minion is not accepted"
 
@@ -101,8 +101,8 @@ def test_who_is_not_connected_is_not_asked(master: Ruled) -> None:
 @pytest.mark.parametrize("verb", ["reject", "delete"])
 def test_who_is_cut_is_cut_with_both_keys(master: Ruled, verb: str) -> None:
     master.say(1, "m1", Offer(key=NEW))
-    changed, effects = getattr(master.core.keys, verb)([M1])
-    assert changed == ["m1"]
+    changed, effects = getattr(master.core.keys, verb)([OLD])
+    assert [row.id for row in changed] == ["m1"]
     assert {"cut key k-m1", f"cut key {NEW}", f"save no key {NEW}"} <= set(told(effects))
     assert master.core.keys.admit(OLD) is None
     assert master.core.keys.admit(NEW) is None

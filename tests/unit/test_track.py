@@ -281,6 +281,7 @@ def test_a_job_that_a_restore_has_lost_is_filed_under_all_who_return_it(master: 
     filed = structs.replace(job(1, done=NOON + 100), target_type="minion")
     stored = [Pair(jid=lost, minion=MinionId("m1"), state=State.SUCCEEDED)]
     assert told(master.core.recalled(lost, filed, stored, master.now)) == ["save 1 m2=accepted", "event 1 m2=accepted"]
+    master.gone(2, "m2")
     assert master.meet(4, "m2", {lost: State.RUNNING}) == ["save 1 m2=running", "event 1 m2=running"]  # like any other
     assert master.say(4, "m2", returned(lost)) == ["save 1 m2=succeeded", "event 1 m2=succeeded",
                                                    "save done 1 succeeded=2", "to 4: ack 1"]

@@ -52,7 +52,8 @@ SELECT stop, minion, jid, how, signal, grace, by, at FROM stop ORDER BY stop, mi
 
 -- name: minions
 -- Every key.
-SELECT key, id, state, filed, version, last_seen, start, connection, facts FROM minion ORDER BY key;
+SELECT key, id, state, filed, version, last_seen, start, connection, facts, boot_id, highest, strange, reason
+FROM minion ORDER BY key;
 
 -- name: tokens
 -- Every join token.
