@@ -236,7 +236,10 @@ class HostShell:
 
     def _ending(self, jid: Jid) -> Return | None:
         """The return, concluded if need be; None when nothing was started. Raises SpoolError."""
-        if self.folders.settle(jid) is None:
+        state = self.folders.settle(jid)
+        if state in (None, State.LOST):
+            self.folders.tidy(jid)  # its supervisor was killed
+        if state is None:
             return None
         message: Return = from_minion.decode(self.folders.spool_read(jid))
         return message

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,9 @@ class Writer:
         knows what is on it."""
         self.short = {}
         left: list[Any] = []
+        self._check_claims(effects)
         own = {effect.record.jid for effect in effects if isinstance(effect, do.SaveRecord) and effect.record.inline}
-        for effect in effects:
+        for effect in _records_first(effects):
             # New jobs leave what is set aside to the work that ends jobs, which is the agent's own.
             reserve = _job(effect) in own or (not isinstance(effect, do.SaveRecord) and not _begins(effect))
             if _job(effect) in self.short or not self._try(_job(effect), partial(self._write, effect), reserve):
@@ -82,6 +84,12 @@ class Writer:
 
     # inside
 
+    def _check_claims(self, effects: list[Any]) -> None:
+        for effect in effects:
+            if isinstance(effect, do.Claim) and self.folders.claimed(effect.jid):
+                # Memory did not know of it: begin anew from the disk, which does.
+                raise StateError(f"cannot claim {effect.jid}: it was claimed before")
+
     def _try(self, jid: Jid, write: Callable[[], None], reserve: bool) -> bool:
         """Write, perhaps at the cost of the ballast; False, and the job is `short`, when that cannot be for now."""
         if self.shortage is not None and not reserve:
@@ -115,9 +123,7 @@ class Writer:
     def _write(self, effect: Any) -> None:
         match effect:
             case do.Claim(jid, until, start_by, cancelled):
-                if not self.folders.claim(jid, until, start_by, cancelled=cancelled, sync=False):
-                    # Memory did not know of it: begin anew from the disk, which does.
-                    raise StateError(f"cannot claim {jid}: it was claimed before")
+                self.folders.claim(jid, until, start_by, cancelled=cancelled, sync=False)
             case do.SaveRecord(record):
                 self.folders.write_record(record, sync=False)
             case do.SaveStop(jid, request):
@@ -145,3 +151,16 @@ def _job(effect: Any) -> Jid:
 def _begins(effect: Any) -> bool:
     """Whether it makes the claim of a new job, and not that of one that must never start."""
     return isinstance(effect, do.Claim) and not effect.cancelled
+
+
+def _records_first(effects: Sequence[Any]) -> list[Any]:
+    """The same writes, but each claim after the record of its job.
+
+    Who dies between the two leaves a record that is claimed again and starts; a claim alone would forbid the job to run
+    and leave its master to call it lost.
+    """
+    ordered = list(effects)
+    for place, (one, other) in enumerate(pairwise(effects)):
+        if isinstance(one, do.Claim) and isinstance(other, do.SaveRecord) and one.jid == other.record.jid:
+            ordered[place:place + 2] = other, one
+    return ordered

@@ -73,8 +73,7 @@ class JobFolders:
         self.layout = Layout(private_folder(state))
         for name in FOLDERS:
             folder = private_folder(state / name)
-            for path in folder.glob(".*.tmp"):
-                _remove_unfinished(path)
+            _tidy(folder)
 
     # claims
 
@@ -86,6 +85,10 @@ class JobFolders:
         """
         words = [clock.boot_id(), str(until), str(start_by), *(["cancelled"] if cancelled else [])]
         return create_exclusive(self.layout.claim_of(jid), " ".join(words).encode("ascii") + b"\n", sync=sync)
+
+    def claimed(self, jid: Jid) -> bool:
+        """Whether a jid was claimed. Raises OSError."""
+        return os.path.lexists(self.layout.claim_of(jid))
 
     def undo(self, jid: Jid) -> None:
         """Take back what was written of a job that nobody was told of: it must not come up at a start. Raises OSError.
@@ -332,6 +335,11 @@ class JobFolders:
             self.remove_record(jid)
             return state
 
+    def tidy(self, jid: Jid) -> None:
+        """Remove what a supervisor that was killed was about to write. Raises OSError."""
+        for folder in (self.layout.proc, self.layout.spool):
+            _tidy(folder, jid)
+
     def quarantine(self, jid: Jid, reason: str) -> None:
         """Move a return that the master refused for good aside, and forget its stop requests. Raises OSError."""
         self._set_aside(self.layout.spool_of(jid), reason)
@@ -413,6 +421,12 @@ def _parse_claim(data: bytes) -> Claim:
         return Claim(boot_id, float(until), start_by, "cancelled" in more)
     except ValueError:
         return Claim("", 0.0)
+
+
+def _tidy(folder: Path, stem: str = "*") -> None:
+    """Remove what writers that died left half written of a file, or of all."""
+    for path in folder.glob(f".{stem}.*.tmp"):
+        _remove_unfinished(path)
 
 
 def _remove_unfinished(path: Path) -> None:

@@ -12,6 +12,8 @@ import sys
 
 SCENARIOS = {
     "storm": "jobs on a fleet whose daemons are killed at random",
+    "crash": "three jobs, and a process that is killed at its n-th system call, for every n",
+    "slow": "jobs on a disk where each sync takes half a second longer",
     "partition": "the link to a minion is down in the middle of a stream of jobs (R-A18)",
     "restarts": "one daemon is killed every two seconds (R-A2)",
     "pauses": "each process is stopped for a minute and goes on (R-B36)",

@@ -70,6 +70,8 @@ class Book:
         self.works: dict[int, Work] = {}
         self.printed: dict[str, int] = {}
         """The numbers of the jobs whose jid was told, by jid."""
+        self.known: set[str] = set()
+        """The jids of this book that the master knew when it was asked for judgement."""
         self.unknown = 0
         """Requests whose answer never came: the job exists or not, and if it does it must end like any other."""
 
@@ -128,7 +130,8 @@ class Book:
         verdict = Verdict([], [], [], [], Counter())
         with self._members.connection() as connection:
             listed = {job["jid"]: job for job in _listed(connection, self._name)}
-            for jid in sorted(set(self.printed) - set(listed)):
+            self.known = set(listed)
+            for jid in sorted(set(self.printed) - self.known):
                 verdict.lost.append(f"{jid}: its jid was printed, and the master does not know it")
             for jid, job in listed.items():
                 self._judge_job(verdict, connection, jid, self.works[int(job["metadata"]["number"])],

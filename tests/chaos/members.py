@@ -146,6 +146,12 @@ class Members:
             pids = {member.name: member.pid for member in self.all}
             raise AssertionError(f"{error}: {pids}, {self.present()}\n{self.fleet.logs()}") from error
 
+    def adopt(self) -> None:
+        """Start all daemons anew as children of this process, which then sees how they end."""
+        for member in self.all:
+            member.end(signal.SIGTERM)
+        self.up()
+
     def connection(self) -> Connection:
         """A new connection to the master. Raises JrError when it does not run."""
         return Connection(self.fleet.root / "run/jr/master.sock", MASTER)

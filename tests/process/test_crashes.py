@@ -170,9 +170,10 @@ def test_stop_requests_that_cannot_be_read_hold_up_the_start(tmp_path: Path, tim
 def test_a_stop_request_that_cannot_be_read_is_read_later(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """R-B34."""
     folders = JobFolders(tmp_path / "state")
-    record = accept(folders, "exec sleep 300")
+    marker = tmp_path / "marker"
+    record = accept(folders, f"touch {marker}; exec sleep 300")
     pid = fork_supervisor(folders.layout, record.jid, _unreadable_stops(folders, record.jid, 3, 4))
-    until(lambda: (one := folders.read_record(record.jid)) is not None and one.started, what="the start")
+    until(marker.exists, what="the start")  # the requests were read twice by then: at first, and at the gate
     folders.append_stop(record.jid, request("kill"))
     assert lock.wake(folders.layout.claim_of(record.jid))
     os.waitpid(pid, 0)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from common.errors import StateError
 from common.host import effects as do
 from common.host.core import Host, Limits
 from common.host.shell import HostShell
@@ -51,9 +52,32 @@ def test_jobs_that_come_together_share_the_syncs_of_folders(hands: HostShell, sy
 
 def test_what_is_over_costs_no_sync(hands: HostShell, syncs: Counter[str]) -> None:
     hands._writer.commit([do.Claim(jid(1), 1000.0, 2000.0),
-                   do.Spool(Return(jid=jid(1), job=FIELDS, state=State.KILLED, ended=1.0))])
+                          do.Spool(Return(jid=jid(1), job=FIELDS, state=State.KILLED, ended=1.0))])
     syncs.clear()
     hands._writer.commit([do.Forget(jid(1)), do.DropClaim(jid(1))])
     assert syncs == {}
     assert hands.folders.spool_list() == []
     assert hands.folders.claims() == {}
+
+
+def test_a_claim_never_stands_without_its_record(hands: HostShell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R-A1: who dies between the two must find a job to start, and not one that is forbidden to run."""
+    one: list[Any] = [do.Claim(jid(1), 1000.0, 2000.0), do.SaveRecord(record(jid(1)))]
+    two: list[Any] = [do.Claim(jid(2), 1000.0, 2000.0), do.SaveRecord(record(jid(2)))]
+
+    def dies(*_: Any, **__: Any) -> None:
+        raise OSError("the machine stands still")
+
+    monkeypatch.setattr(hands.folders, "claim", dies)
+    with pytest.raises(OSError, match="stands still"):
+        hands._writer.commit([do.Forget(jid(9)), *one, *two])
+    assert [found.jid for found in hands.folders.records()[0]] == [jid(1)]
+    assert hands.folders.claims() == {}
+
+
+def test_a_job_that_was_claimed_gets_no_second_record(hands: HostShell) -> None:
+    """P2."""
+    assert hands.folders.claim(jid(1), 1000.0)
+    with pytest.raises(StateError, match="it was claimed before"):
+        hands._writer.commit([do.Claim(jid(1), 1000.0, 2000.0), do.SaveRecord(record(jid(1)))])
+    assert hands.folders.records() == ([], [])

@@ -169,7 +169,7 @@ def test_a_shortage_leaves_nothing_of_a_new_job(writer: Writer, monkeypatch: pyt
     rename = Broken(monkeypatch, "rename")
     rename.error = code
     effects = [*begun(1), *begun(2)]
-    assert writer.commit(effects) == [effects[1], effects[2], effects[3]]
+    assert writer.commit(effects) == [effects[1], effects[0], effects[3], effects[2]]
     assert writer.short == {jid(1): os.strerror(code), jid(2): os.strerror(code)}
     assert rename.count == 1  # the second one is not even tried
     rename.error = None

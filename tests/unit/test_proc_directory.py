@@ -194,6 +194,16 @@ def test_half_written_files_go_at_the_start(folders: JobFolders) -> None:
     assert again.spool_list() == []
 
 
+def test_what_a_killed_supervisor_left_half_written_goes(folders: JobFolders) -> None:
+    """R-A1."""
+    left = [folders.layout.proc / f".{A}.json.4194305.tmp", folders.layout.spool / f".{A}.msgpack.4194305.tmp"]
+    other = folders.layout.proc / ".20260102030405123457.json.4194305.tmp"
+    for path in (*left, other):
+        path.touch()
+    folders.tidy(A)
+    assert [path.exists() for path in (*left, other)] == [False, False, True]
+
+
 # stop requests
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,23 @@ def test_a_return_is_never_overwritten(tmp_path: Path) -> None:
     assert not spool.put(tmp_path / "r", b"second")
     assert unseal((tmp_path / "r").read_bytes()) == b"first"
     assert [path.name for path in tmp_path.iterdir()] == ["r"]
+
+
+def test_a_return_whose_name_was_not_synced_is_not_durable_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R-B33: the folder's sync failed after the rename; another try must not find the file and be content."""
+    real, synced = os.fsync, []
+
+    def fsync(fd: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{fd}")))
+        if len(synced) == 2:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="error"):
+        spool.put(tmp_path / "r", b"frame")
+    assert not spool.put(tmp_path / "r", b"frame")
+    assert synced[1:] == [tmp_path, tmp_path]
 
 
 def test_maps_by_hand_are_maps() -> None:
