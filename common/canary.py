@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from common import clock
 from common.errors import JrError
 from common.keys import generate
 from common.link import Closed, Key
@@ -35,6 +36,8 @@ class Canary:
         self._where = (_LOOPBACK.get(bind, bind), port, server_key)
         self._alarm = alarm
         self._every, self._retry, self._give_up = every, retry, give_up
+        self.proved: float | None = None
+        """Boot time of the last proof."""
         self._misses = 0
         self._line: ZmqLine | None = None
         self._timer = asyncio.get_running_loop().call_soon(self._try)
@@ -56,6 +59,7 @@ class Canary:
         """See `LineEvents`: refused is what must be; anything else proves nothing."""
         if why is Closed.REFUSED:
             self._misses = 0
+            self.proved = clock.boottime()
             self._again(self._every)
         else:
             self._missed("nobody answers")

@@ -123,6 +123,26 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The largest resident size, in bytes."""
 
 
+Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+
+
+class Load(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a host does: what runs and what queues there. It goes with each `Hello` and `Ping`, and is kept in memory."""
+
+    running: Count = 0
+    queued: Count = 0
+    """Jobs that wait for a place, where `max_jobs` bounds how many run."""
+    spool: Count = 0
+    """Returns that the master has not acknowledged."""
+    oldest: Finite | None = None
+    """Seconds since the oldest of those came."""
+    containment: Annotated[str, Meta(max_length=16)] | None = None
+    clock_offset: Finite | None = None
+    """Seconds that the host's clock is ahead of the master's, behind when negative; None before the first answer."""
+    uncertain: Finite | None = None
+    """Seconds by which that may be wrong: half of what question and answer took."""
+
+
 # minion -> master
 
 
@@ -137,6 +157,7 @@ class Hello(Message, frozen=True, kw_only=True):
     """The number of this connection within the start."""
     facts: Raw
     """A packed map of at most `FACTS_LIMIT` bytes; more costs the connection."""
+    load: Load | None = None
 
 
 class HeldJob(Struct, frozen=True, array_like=True):
@@ -154,9 +175,12 @@ class Held(Message, frozen=True, kw_only=True):
 
 
 class Ping(Message, frozen=True, kw_only=True):
-    """Sent by the minion after 15 s of silence, and by a master that wants to know whether a connection lives."""
+    """Sent by the minion after 15 s of silence, and once a minute at least; and by a master that wants to know whether
+    a connection lives."""
 
     n: int
+    load: Load | None = None
+    """Of the minion that asks; a master has none."""
 
 
 class Pong(Message, frozen=True, kw_only=True):

@@ -67,6 +67,10 @@ class Sequencer(Generic[E]):
         self._idle: asyncio.Event = asyncio.Event()
         self._idle.set()
 
+    def __len__(self) -> int:
+        """How many effects wait, those that are being committed not counted."""
+        return len(self._queue)
+
     @property
     def full(self) -> bool:
         """Whether new work should be turned away until the disk has caught up."""

@@ -14,6 +14,7 @@ _WORTH_TELLING = 1.0
 """Seconds from which on the length of a run is shown."""
 _ORDER = ("succeeded", "planned", "sent", "accepted", "queued", "running", "undelivered", "refused", "lost",
           "timed_out", "killed", "failed")
+_LOAD = ("RUNS", "QUEUED", "SPOOL", "CLOCK", "HELD BY", "TOLD")
 _LABELS = ("running", "queued", "waiting", "returned")
 
 
@@ -161,13 +162,15 @@ def _running(name: str, run: Mapping[str, Any]) -> str:
 
 
 def _presence(value: Any, style: Style, width: int) -> str:
+    loads = any(here.get("load") for here in value.values())
     rows = [
         [escape(minion), _presence_state(here), local_time(here.get("since")),
          local_time(here.get("last_seen")), escape(str(here.get("version") or "")),
-         escape(str(here.get("quarantined") or ""))]
+         *(_load(here.get("load") or {}) if loads else ()), escape(str(here.get("quarantined") or ""))]
         for minion, here in value.items()
     ]
-    return _explained(("MINION", "STATE", "SINCE", "LAST SEEN", "VERSION"), rows, style, width)
+    titles = ("MINION", "STATE", "SINCE", "LAST SEEN", "VERSION", *(_LOAD if loads else ()))
+    return _explained(titles, rows, style, width)
 
 
 def _explained(titles: tuple[str, ...], rows: list[list[str]], style: Style, width: int) -> str:
@@ -183,6 +186,19 @@ def _presence_state(here: Mapping[str, Any]) -> str:
     if here.get("quarantined"):
         return "quarantined"
     return "up" if here.get("up") else "down"
+
+
+def _load(load: Mapping[str, Any]) -> list[str]:
+    """How a minion does: jobs that run and wait, returns in the spool with the age of the oldest, its clock."""
+    if not load:
+        return [""] * 6
+    spool, oldest = str(load.get("spool", 0)), load.get("oldest")
+    if isinstance(oldest, (int, float)):
+        spool += f" ({span(oldest)})"
+    offset = load.get("clock_offset")
+    clock = f"{offset:+.2f} s" if isinstance(offset, (int, float)) else ""
+    return [escape(text) for text in (str(load.get("running", 0)), str(load.get("queued", 0)), spool, clock,
+                                      str(load.get("containment") or ""), f"{span(load.get('age'))} ago")]
 
 
 def _keys(value: Any, style: Style, width: int) -> str:

@@ -24,7 +24,6 @@ from common.join import Join, write_join
 from common.keys import KeyPair, ensure, fingerprint
 from common.link import Key
 from common.log import limited
-from common.proc.executor import Executor
 from common.proc.limits import most_jobs
 from common.values import unknown
 from common.version import VERSION
@@ -37,6 +36,7 @@ from master.endpoints import Doors
 from master.local import Local
 from master.requests import Defaults
 from master.shell import Shell
+from master.status import of_master
 from master.store.backups import Backups
 from master.verbs import Surroundings, Verbs
 
@@ -89,7 +89,7 @@ class MasterDaemon(Daemon):
             backing_up = guarded(partial(keep_backups, backups, settings.backup_every, shell.clock.now), "backups",
                                  self.fatal)
             stack.push_async_callback(cancelled, backing_up)
-        verbs = Verbs(shell, self._surroundings(shell, hands.executor, hub, pair))
+        verbs = Verbs(shell, self._surroundings(shell, hands, hub, pair, canary))
         server = ControlServer(self._paths.master_socket, verbs.handle)
         await server.open()
         stack.push_async_callback(server.close)
@@ -132,8 +132,10 @@ class MasterDaemon(Daemon):
             except JrError as error:
                 limited(_log, "expire").error("%s", error, extra={"action": "expiry.failed"})
 
-    def _surroundings(self, shell: Shell, executor: Executor, hub: ZmqHub, pair: KeyPair) -> Surroundings:
-        settings = self._settings
+    def _surroundings(self, shell: Shell, hands: HostShell, hub: ZmqHub, pair: KeyPair,
+                      canary: Canary) -> Surroundings:
+        settings, executor = self._settings, hands.executor
+        database = self._paths.master_state / "jr.db"
 
         def join(token: str, address: str | None) -> str:
             host = address or (settings.bind if settings.bind not in _ANY else socket.getfqdn())
@@ -144,8 +146,8 @@ class MasterDaemon(Daemon):
 
         def status() -> dict[str, Any]:
             return {"version": VERSION, "master": fingerprint(pair.public), "port": hub.port,
-                    "enrol_port": hub.enrol_port, "minions_up": len(shell.core.fleet.up()),
-                    "open_jobs": len(shell.core.ledger.jobs), "broken_runners": executor.broken}
+                    "enrol_port": hub.enrol_port,
+                    "broken_runners": executor.broken, **of_master(shell, hands, canary, database)}
 
         return Surroundings(
             defaults=Defaults(start_within=settings.start_within, grace=settings.grace,

@@ -70,6 +70,11 @@ class Shell:
         self.apply(self.core.begin(self.clock.now()))
 
     @property
+    def queued(self) -> int:
+        """How many effects wait for the disk."""
+        return len(self._sequencer)
+
+    @property
     def full(self) -> bool:
         """Whether the disk is so far behind that new work is turned away."""
         return self._sequencer.full

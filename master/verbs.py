@@ -38,6 +38,7 @@ from master.requests import (
 )
 from master.rotating import Rotating
 from master.shell import Shell
+from master.status import of_minion
 from master.store.base import Listed, Page, Store
 
 BITES = 20
@@ -207,17 +208,13 @@ class Verbs:
 
     async def _presence(self, body: Body, caller: Caller, reply: Reply) -> Body:
         checked(body, Request)
-        fleet = self._shell.core.fleet
-        told = {}
-        for row in self._shell.core.keys.rows():
+        core, now = self._shell.core, self._shell.clock.now()
+        told: dict[str, Any] = {}
+        for row in core.keys.rows():
             if row.state == "accepted":
-                presence = fleet.get(row.id)
-                told[str(row.id)] = {"up": presence is not None, "since": presence.since if presence else None,
-                                     "last_seen": presence.heard if presence else row.last_seen,
-                                     "version": row.version}
+                told[str(row.id)] = of_minion(row, core.fleet.get(row.id), now)
             elif row.state == "quarantined":
-                told.setdefault(str(row.id), {"up": False, "since": None, "last_seen": row.last_seen,
-                                              "version": row.version, "quarantined": row.reason})
+                told.setdefault(str(row.id), {**of_minion(row, None, now), "quarantined": row.reason})
         return {"minions": told}
 
     async def _keys(self, body: Body, caller: Caller, reply: Reply) -> Body:

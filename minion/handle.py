@@ -6,6 +6,7 @@ from typing import Any
 
 from common.functions import How, StopAnswer, Table
 from common.host.core import Host
+from common.host.desk import now
 from common.host.shell import HostShell
 from common.ids import Jid, MinionId
 from common.proc.loader import Loaded
@@ -60,9 +61,14 @@ class Handle:
 
     def status(self) -> dict[str, Any]:
         """See `Agent`."""
+        at = now()
+        load = self._core.burden(at)
         return {"id": str(self._settings.id), "version": VERSION, "connection": str(self._core.stage.value),
                 "why": self._core.why, "containment": self.hands.executor.containment,
-                "broken": self.hands.executor.broken, "disk": self.hands.short or "ok", **self._host.figures()}
+                "broken": self.hands.executor.broken, "disk": self.hands.short or "ok", **self._host.figures(),
+                "max_jobs": self._settings.max_jobs, "oldest_unacked": load.oldest, "clock_offset": load.clock_offset,
+                "clock_offset_uncertain": load.uncertain, "start": self._core.start,
+                "connection_age": None if self._core.since is None else at.boot - self._core.since}
 
     def facts(self) -> dict[str, Any]:
         """See `Agent`."""

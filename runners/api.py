@@ -76,4 +76,10 @@ class Master(Protocol):
         """
 
     def presence(self) -> dict[str, Any]:
-        """Every minion of the fleet: {ID: {"up", "since", "last_seen", "version"}}."""
+        """Every minion of the fleet: {ID: {"up", "since", "last_seen", "version", ...}}.
+
+        Of those that are up `load` is how the minion does, as it said `load.age` seconds ago.
+        """
+
+    def status(self) -> dict[str, Any]:
+        """How the master itself does."""

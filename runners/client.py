@@ -73,6 +73,9 @@ class ControlMaster:
         minions: dict[str, Any] = self.ask("presence")["minions"]
         return minions
 
+    def status(self) -> dict[str, Any]:
+        return self.ask("status")
+
     def _stream(self, verb: str, until: float | None, **fields: Any) -> Iterator[Item]:
         with self._connect() as connection:
             yield from connection.stream(verb, until, **fields)

@@ -24,11 +24,23 @@ def down(master: Master) -> Report:
 
 
 def status(master: Master) -> Report:
-    """Show every minion: whether it is up, since when, and its version.
+    """Show every minion: whether it is up, since when, its version, and how its host does as it said last.
+
+    A minion says it every 15 s, every minute when it is busy; `told` is how long ago that was. `clock` is by how much
+    its clock is ahead of the master's, or behind.
 
     jr-run manage.status
+    jr-run manage.status -o json
     """
     return Report("presence", master.presence())
+
+
+def master(master: Master) -> Report:
+    """Show how the master does: what is connected, open and unanswered, its disk, its queues and their bounds.
+
+    jr-run manage.master
+    """
+    return Report("value", master.status())
 
 
 def _split(minions: dict[str, dict[str, Any]]) -> dict[str, list[str]]:

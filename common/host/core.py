@@ -27,6 +27,7 @@ from common.messages import (
     HeldJob,
     JobFields,
     LeftBehind,
+    Load,
     Publish,
     Refused,
     Return,
@@ -105,6 +106,8 @@ class Host:
         self._planner = planner
         self.return_limit = limits.return_limit
         """Bytes of a packed value above which it is cut: the master says so with each Welcome."""
+        self.containment: str | None = None
+        """What holds the processes of a job together here, as the executor has found out."""
         self._jobs: dict[Jid, Job] = {}
         self._open = 0
         self._claims = Claims()
@@ -132,6 +135,13 @@ class Host:
         running = sum(job.state is State.RUNNING for job in self._jobs.values())
         return {"held": len(self._jobs), "running": running, "queued": len(self._slots), "unacked": len(self._outbox)}
 
+    def burden(self, now: Now) -> Load:
+        """How this host does, as far as its core knows."""
+        figures = self.figures()
+        since = self._outbox.oldest()
+        return Load(running=figures["running"], queued=figures["queued"], spool=figures["unacked"],
+                    oldest=None if since is None else max(0.0, now.boot - since), containment=self.containment)
+
     def next(self) -> float | None:
         """When `tick` has something to do, in boot time; None when it never will."""
         times = [at for at in (self._claims.next(), self._slots.next(), self._outbox.next()) if at is not None]
@@ -140,16 +150,16 @@ class Host:
     # start of the daemon
 
     def load(self, claims: dict[Jid, Kept], adopted: Iterable[JobRecord], idle: Iterable[JobRecord],
-             spooled: dict[Jid, State], now: Now) -> list[do.Effect]:
+             spooled: dict[Jid, State], now: Now, since: dict[Jid, float] | None = None) -> list[do.Effect]:
         """Take over what the disk holds after a start of the daemon.
 
         `adopted` have a living supervisor; `idle` have none and no start, or ran inside the agent that is gone;
-        `spooled` have ended.
+        `spooled` have ended, in that order; `since` is when, in boot time.
         """
         for jid, kept in claims.items():
             self._claims.add(jid, kept.until, cancelled=kept.cancelled)
         for jid, state in spooled.items():
-            self._outbox.add(jid)
+            self._outbox.add(jid, (since or {}).get(jid, now.boot))
             self._jobs[jid] = Job(record=_ended(jid), state=state)
         for record in adopted:
             self._hold(record, local=_is_local(record))
@@ -266,7 +276,7 @@ class Host:
         job = self._jobs.get(jid)
         if job is None or job.state in TERMINAL:
             return []
-        self._close(jid, state)
+        self._close(jid, state, now)
         return [*self._pump(now), *self._start_waiting(now)]
 
     def damaged(self, jid: Jid, now: Now, reason: str) -> list[do.Effect]:
@@ -294,12 +304,12 @@ class Host:
         """An inline function of the agent ended."""
         if message.jid in self._calls:
             self._calls.discard(message.jid)
-            self._outbox.add(message.jid, message)
+            self._outbox.add(message.jid, now.boot, message)
             return self._pump(now)
         job = self._jobs.get(message.jid)
         if job is None or job.state in TERMINAL:
             return []
-        self._close(message.jid, message.state)
+        self._close(message.jid, message.state, now)
         return [do.Spool(message), *self._pump(now)]
 
     def unwritten(self, jid: Jid, reason: str, now: Now) -> list[do.Effect]:
@@ -390,12 +400,12 @@ class Host:
         self._jobs[jid].starting = True
         self._slots.take(jid)
 
-    def _close(self, jid: Jid, state: State) -> None:
+    def _close(self, jid: Jid, state: State, now: Now) -> None:
         """The job has ended: its place is free, and its return is to be sent."""
         self._jobs[jid].state = state
         self._open -= 1
         self._slots.leave(jid)
-        self._outbox.add(jid)
+        self._outbox.add(jid, now.boot)
 
     def _record(self, jid: Jid, fields: JobFields, plan: Plan, deadline: float, start_by: float, now: Now) -> JobRecord:
         return JobRecord(
@@ -454,7 +464,7 @@ class Host:
                 request: StopRequest | None = None) -> list[do.Effect]:
         """End a job that has no supervisor."""
         message = self._lost(record, state, now, reason, request)
-        self._close(record.jid, state)
+        self._close(record.jid, state, now)
         return [do.Spool(message), do.Ended(message), *self._pump(now), *self._start_waiting(now)]
 
     def _lost(self, record: JobRecord, state: State, now: Now, reason: str,

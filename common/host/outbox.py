@@ -17,6 +17,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self._waiting: dict[Jid, None] = {}
+        self._since: dict[Jid, float] = {}
         self._messages: dict[Jid, Return] = {}
         self._sent: Timers[Jid] = Timers()
         self._on_way: set[Jid] = set()
@@ -28,9 +29,14 @@ class Outbox:
     def __contains__(self, jid: Jid) -> bool:
         return jid in self._waiting or jid in self._on_way
 
-    def add(self, jid: Jid, message: Return | None = None) -> None:
+    def oldest(self) -> float | None:
+        """When the oldest that is not acknowledged came; they come in order. None when there is none."""
+        return next(iter(self._since.values()), None)
+
+    def add(self, jid: Jid, now: float, message: Return | None = None) -> None:
         """Something to send: the return that lies in the spool, or one that only memory has."""
         self._waiting[jid] = None
+        self._since.setdefault(jid, now)
         if message is not None:
             self._messages[jid] = message
 
@@ -46,6 +52,7 @@ class Outbox:
         known = jid in self
         self._waiting.pop(jid, None)
         self._messages.pop(jid, None)
+        self._since.pop(jid, None)
         self._on_way.discard(jid)
         self._sent.clear(jid)
         return known

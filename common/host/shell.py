@@ -105,6 +105,7 @@ class HostShell:
         A `patient` one waits for room on a full disk: ends of jobs that an earlier agent left are to be written there.
         """
         await self.executor.open()
+        self._host.containment = self.executor.containment
         for module, reason in self.executor.broken.items():
             _log.error("cannot load module %s: %s", module, reason, extra={"action": "module.broken"})
         while True:
@@ -132,19 +133,22 @@ class HostShell:
             elif record.inline or await self.disk(partial(self.folders.settle, record.jid)) is None:
                 await self.disk(partial(self.folders.claim_again, record))
                 idle.append(record)
-        spooled, claims = await self.disk(self._left)
+        spooled, since, claims = await self.disk(self._left)
         if records or spooled:
             _log.info("took over %d running and %d waiting jobs, %d returns to send", len(adopted), len(idle),
                       len(spooled), extra={"action": "host.adopted"})
         self.apply(self._host.load(claims, [record for record in adopted if record.jid not in spooled],
-                                   [record for record in idle if record.jid not in spooled], spooled, now()))
+                                   [record for record in idle if record.jid not in spooled], spooled, now(), since))
         return [record for record in records if record.jid not in spooled]
 
-    def _left(self) -> tuple[dict[Jid, State], dict[Jid, Kept]]:
-        """On the disk thread: what has ended, and what was ever seen with how long that is to be remembered."""
+    def _left(self) -> tuple[dict[Jid, State], dict[Jid, float], dict[Jid, Kept]]:
+        """On the disk thread: what has ended, oldest first, and when; what was ever seen, and until when it counts."""
         spooled = {jid: state for jid in self.folders.spool_list()
                    if (state := self.folders.spool_state(jid)) is not None}
-        return spooled, {jid: _kept(claim) for jid, claim in self.folders.claims().items()}
+        at = now()
+        since = {jid: at.boot - max(0.0, at.wall - self.folders.spooled_at(jid)) for jid in spooled}
+        ordered = {jid: spooled[jid] for jid in sorted(spooled, key=lambda jid: since[jid])}
+        return ordered, since, {jid: _kept(claim) for jid, claim in self.folders.claims().items()}
 
     async def keep_house(self, keep: float) -> None:
         """Remove captured output that is older than `keep` seconds, for ever; 0 keeps it."""
@@ -171,6 +175,11 @@ class HostShell:
     async def disk(self, call: Callable[[], T]) -> T:
         """Run something on the disk thread."""
         return await asyncio.get_running_loop().run_in_executor(self._disk, call)
+
+    @property
+    def queued(self) -> int:
+        """How many effects wait for the disk."""
+        return len(self._sequencer)
 
     @property
     def full(self) -> bool:

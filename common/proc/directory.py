@@ -276,6 +276,10 @@ class JobFolders:
                 self._set_aside(path, str(error))
         return found
 
+    def spooled_at(self, jid: Jid) -> float:
+        """When a return was written, in epoch seconds. Raises OSError."""
+        return self.layout.spool_of(jid).stat().st_mtime
+
     def spool_remove(self, jid: Jid) -> None:
         """Forget a return that was acknowledged, with the stop requests of its job. Raises OSError.
 

@@ -127,6 +127,11 @@ class Core:
         """Close what a former run left open although it was over: it may have died between two commits."""
         return [effect for opened in list(self.ledger.jobs.values()) for effect in self.ledger.finish(opened, now)]
 
+    @property
+    def recalling(self) -> int:
+        """How many words wait for a job to be read from the store."""
+        return self._recalls.total()
+
     # wishes of operators
 
     def publish(self, wish: Wish, target: Target, now: float) -> tuple[Jid, list[do.Effect]]:
@@ -217,6 +222,7 @@ class Core:
             return []
         match message:
             case Ping():
+                self.fleet.tell(minion, message.load, now)
                 return [do.Send(connection, Pong(n=message.n, time=now))]
             case Held() if presence.held is not None:
                 presence.held += message.jobs

@@ -80,6 +80,10 @@ class Ledger:
         """Everybody who has an open pair."""
         return list(self._by_minion)
 
+    def open_pairs(self) -> int:
+        """How many pairs are open in all."""
+        return sum(map(len, self._by_minion.values()))
+
     def open_of(self, minion: MinionId) -> int:
         """How many jobs have an open pair with this minion."""
         return len(self._by_minion.get(minion, ()))

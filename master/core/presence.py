@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from common.ids import MinionId
 from common.link import Connection
-from common.messages import HeldJob
+from common.messages import HeldJob, Load
 from common.timers import Timers
 
 SILENCE = 45.0
@@ -21,6 +21,10 @@ class Presence(Struct):
     connection: Connection
     since: float
     heard: float
+    load: Load | None = None
+    """How its host does, as it said last."""
+    told: float = 0.0
+    """When that was, in master time."""
     held: list[HeldJob] | None = []
     """Pages of what it holds, until the last one came and both sides compared; None from then on."""
 
@@ -53,6 +57,12 @@ class Fleet:
         self._silence.set(minion, now + SILENCE)
         self._comparing.set(minion, now + COMPARING)
         return old.connection if old is not None and old.connection != connection else None
+
+    def tell(self, minion: MinionId, load: Load | None, now: float) -> None:
+        """A minion that is there says how its host does."""
+        if load is not None:
+            presence = self._up[minion]
+            presence.load, presence.told = load, now
 
     def heard(self, minion: MinionId, connection: Connection, now: float) -> Presence | None:
         """A frame came; None when it came over anything but the current connection, and must be dropped."""

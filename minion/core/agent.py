@@ -10,7 +10,7 @@ import enum
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, Raw, Struct, structs
 
 from common.codec import RETURN_LIMIT
 from common.host.core import Host, Now
@@ -20,6 +20,7 @@ from common.messages import (
     Enrol,
     Enrolled,
     Hello,
+    Load,
     MasterKey,
     Offer,
     Ping,
@@ -36,6 +37,8 @@ from minion.core.keychain import Keychain
 
 QUIET = 15.0
 """Seconds without a word from the master after which the agent pings (DESIGN 5)."""
+TELL = 60.0
+"""Seconds after which it pings on a busy line too: the master is told how this host does, and the time is compared."""
 GONE = 45.0
 """Seconds of silence after which the line counts as dead: three silent periods."""
 GREETING = 15.0
@@ -80,7 +83,12 @@ class Agent:
         self._pings = 0
         self._asked: dict[int, float] = {}
         self._heard = self._said = 0.0
+        self._pinged = 0.0
         self._master_ahead: float | None = None
+        self._between: tuple[float, float] | None = None
+        self.start = identity.start
+        self.since: float | None = None
+        """Boot time at which this connection became good; None while there is none."""
         self._wake = 0.0
         self._must_enrol = False
         self.stage = Stage.IDLE
@@ -89,6 +97,14 @@ class Agent:
     def master_now(self, now: Now) -> float:
         """The latest that master time can be, in epoch seconds; this host's wall clock before the first Welcome."""
         return now.wall if self._master_ahead is None else now.boot + self._master_ahead
+
+    def burden(self, now: Now) -> Load:
+        """How this host does, and what its wall clock shows beside the master's."""
+        load = self._host.burden(now)
+        if self._between is None:
+            return load
+        ahead, uncertain = self._between
+        return structs.replace(load, clock_offset=now.wall - (now.boot + ahead), uncertain=uncertain)
 
     def next(self) -> float:
         """When `tick` has something to do, in boot time."""
@@ -106,7 +122,7 @@ class Agent:
         self._asked = {0: now.boot}
         identity = self._identity
         return [do.SendLine(Hello(version=identity.version, boot_id=identity.boot_id, start=identity.start,
-                                  connection=self._connection, facts=identity.facts))]
+                                  connection=self._connection, facts=identity.facts, load=self.burden(now)))]
 
     def closed(self, why: Closed, now: Now) -> list[do.Effect]:
         """The line is over."""
@@ -144,7 +160,7 @@ class Agent:
             case Ack():
                 return [*self._host.ack(message, now)]
             case Pong():
-                self._told(message.n, message.time)
+                self._told(message.n, message.time, now)
             case Rotate() | Taken() | MasterKey():
                 return self._rekey(message, now)
         return []
@@ -198,6 +214,7 @@ class Agent:
     def _offline(self) -> None:
         if self.stage is Stage.ONLINE:
             self._host.disconnected()
+        self.since = None
         self.stage = Stage.IDLE
 
     def _later(self, now: Now, why: str, first: float = BACKOFF_FIRST) -> list[do.Effect]:
@@ -217,7 +234,8 @@ class Agent:
         self.stage = Stage.ONLINE
         self.why = ""
         self._tries = 0
-        self._told(0, message.time)
+        self._told(0, message.time, now)
+        self.since = self._pinged = now.boot
         self._host.return_limit = min(RETURN_LIMIT, max(0, message.return_limit))
         self._plan_ping()
         effects: list[do.Effect] = [do.CatchUp(message.start)] if message.start > self._identity.start else []
@@ -251,14 +269,16 @@ class Agent:
             why = f"{waits}; {message.reason}" if message.reason else waits
         return [do.CloseLine("claimed"), *self._later(now, why, CLAIM_AGAIN)]
 
-    def _told(self, n: int, time: float) -> None:
+    def _told(self, n: int, time: float, now: Now) -> None:
         """Master time was `time` at some moment since the question left: at most that plus all that passed since."""
         asked = self._asked.pop(n, None)
         if asked is not None:
             self._master_ahead = time - asked
+            half = (now.boot - asked) / 2
+            self._between = time + half - now.boot, half
 
     def _plan_ping(self) -> None:
-        self._wake = min(self._heard, self._said) + QUIET
+        self._wake = min(min(self._heard, self._said) + QUIET, self._pinged + TELL)
 
     def _keep_alive(self, now: Now) -> list[do.Effect]:
         if now.boot - self._heard >= GONE:
@@ -268,6 +288,6 @@ class Agent:
             return []
         self._pings += 1
         self._asked = {self._pings: now.boot}
-        self._said = now.boot
+        self._said = self._pinged = now.boot
         self._wake = min(now.boot + QUIET, self._heard + GONE)
-        return [do.SendLine(Ping(n=self._pings))]
+        return [do.SendLine(Ping(n=self._pings, load=self.burden(now)))]

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
+from common.host.core import Now
 from common.ids import MinionId
 from common.link import Closed, Key
 from common.messages import Ack, Enrol, Enrolled, Ping, Pong, Publish, Welcome
 from common.messages import Stop as StopMessage
 from common.states import State
+from minion.core import effects as do
 from minion.core.agent import BACKOFF_FIRST, BACKOFF_MOST, GONE, GREETING, QUIET, Agent, Identity, Stage
 from minion.core.keychain import Keychain
 from tests.lib.cores import FIELDS, Driven
@@ -105,6 +107,34 @@ def test_a_line_on_which_both_speak_is_not_pinged() -> None:
         line.agent.said(line.jobs.now)
         assert line.after(0) == []
     assert 0 < line.wait() <= QUIET
+
+
+def test_a_busy_line_is_pinged_once_a_minute_to_tell_how_the_host_does() -> None:
+    line = Line().online()
+    pings = []
+    for _ in range(13):
+        line.jobs.time += 10
+        line.hear(Ack(jid=jid(1)))
+        line.agent.said(line.jobs.now)
+        pings += line.after(0)
+    assert pings == ["line: ping 1", "line: ping 2"]
+
+
+def test_the_clocks_are_compared_with_every_answer() -> None:
+    line = Line()
+    line.after(0)
+    line.opened()
+    assert line.agent.burden(line.jobs.now).clock_offset is None
+    line.jobs.time += 2
+    line.hear(Welcome(master="us", time=line.jobs.master_now + 99, return_limit=1000))
+    load = line.agent.burden(line.jobs.now)
+    assert load.clock_offset == pytest.approx(-100)  # the answer was one second old, as far as anybody can tell
+    assert load.uncertain == pytest.approx(1)
+    (ping,) = line.agent.tick(Now(boot=line.jobs.time + QUIET, wall=line.jobs.now.wall + QUIET + 5))
+    assert isinstance(ping, do.SendLine)
+    assert isinstance(ping.message, Ping)
+    assert ping.message.load is not None
+    assert ping.message.load.clock_offset == pytest.approx(-95)  # somebody has set this host's clock
 
 
 def test_who_only_listens_says_that_it_lives() -> None:

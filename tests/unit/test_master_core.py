@@ -10,7 +10,7 @@ from msgspec import Raw, structs
 from common.errors import NotFoundError
 from common.ids import MASTER, MinionId
 from common.link import Connection, Key
-from common.messages import FACTS_LIMIT, Held, HeldJob, Hello, Ping, Started
+from common.messages import FACTS_LIMIT, Held, HeldJob, Hello, Load, Ping, Started
 from common.states import State
 from master.core.core import HELD_MOST, LATELY, LOCAL, Wish
 from master.core.doubles import ANSWER
@@ -36,6 +36,18 @@ def two() -> Ruled:
 
 
 # publishing
+
+
+def test_a_ping_tells_how_the_minion_does() -> None:
+    master = Ruled("m1")
+    master.meet(1, "m1")
+    presence = master.core.fleet.get(MinionId("m1"))
+    assert presence is not None
+    assert presence.load is None  # an older minion says nothing
+    master.time = 7
+    master.say(1, "m1", Ping(n=1, load=Load(running=2)))
+    master.say(1, "m1", Ping(n=2))
+    assert (presence.load, presence.told) == (Load(running=2), master.now)
 
 
 def test_a_job_is_saved_with_all_its_targets_before_anything_leaves(two: Ruled) -> None:  # P1, S13

@@ -15,7 +15,7 @@ def sent(outbox: Outbox, now: float) -> list[int]:
 def filled(count: int) -> Outbox:
     outbox = Outbox()
     for number in range(count):
-        outbox.add(jid(number))
+        outbox.add(jid(number), 0.0)
     return outbox
 
 
@@ -90,10 +90,20 @@ def test_an_ack_counts_once_also_for_what_was_not_sent() -> None:
 def test_what_only_memory_has_comes_with_its_message() -> None:
     outbox = filled(1)
     message = returned(jid(1))
-    outbox.add(jid(1), message)
+    outbox.add(jid(1), 0.0, message)
     outbox.connected()
     assert outbox.pump(0) == [(jid(0), None), (jid(1), message)]
     assert outbox.pump(AGAIN) == [(jid(0), None), (jid(1), message)]
     outbox.acked(jid(1))
-    outbox.add(jid(1))
+    outbox.add(jid(1), 0.0)
     assert outbox.pump(AGAIN) == [(jid(1), None)]
+
+
+def test_the_oldest_is_known_until_it_is_acknowledged() -> None:
+    outbox = Outbox()
+    assert outbox.oldest() is None
+    for number, at in ((1, 5.0), (2, 7.0), (1, 9.0)):
+        outbox.add(jid(number), at)
+    assert outbox.oldest() == 5.0
+    outbox.acked(jid(1))
+    assert outbox.oldest() == 7.0

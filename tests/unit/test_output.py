@@ -165,6 +165,15 @@ def test_open_jobs() -> None:
   returned  {", ".join(f"m{number}" for number in range(20))} and 5 more"""
 
 
+def test_presence_with_what_the_minions_say_of_themselves() -> None:
+    load = {"age": 4.0, "running": 2, "queued": 1, "spool": 3, "oldest": 61.0, "containment": "cgroup",
+            "clock_offset": -1.504}
+    head, up, down = render("presence", {"m1": {"up": True, "load": load}, "m2": {"up": False}}, width=0).split("\n")
+    assert head.split("VERSION")[1].split() == ["RUNS", "QUEUED", "SPOOL", "CLOCK", "HELD", "BY", "TOLD"]
+    assert up.split()[2:] == ["2", "1", "3", "(1m", "1s)", "-1.50", "s", "cgroup", "4.0s", "ago"]
+    assert down.split() == ["m2", "down"]
+
+
 def test_presence() -> None:
     assert render("presence", {
         "web1": {"up": True, "since": 1_767_323_045, "last_seen": 1_767_323_045, "version": "0.1"},
