@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-import yaml
 
-from tests.lib.fleet import SCRIPTS, Fleet, started
+from tests.lib.fleet import Fleet, started
+from tests.lib.newcomers import keys, master_of, newcomer
 from tests.lib.wait import until
 
 
@@ -21,37 +18,6 @@ from tests.lib.wait import until
 def fleet() -> Iterator[Fleet]:
     with started(2) as fleet:
         yield fleet
-
-
-def keys(fleet: Fleet) -> dict[str, Any]:
-    """State and fingerprint of every key, by minion id."""
-    return {key["id"]: key for key in fleet.key("list", "-o", "json").json["keys"]}
-
-
-@contextlib.contextmanager
-def newcomer(fleet: Fleet, name: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A minion that an operator starts by hand, with these settings."""
-    path = fleet.settings(name)
-    path.parent.mkdir(parents=True)
-    path.write_text(yaml.safe_dump({"id": name, **options}))
-    log = fleet.minion(name) / "var/log/jr/jr-minion.log"
-    log.parent.mkdir(parents=True)
-    with log.open("wb") as output:
-        process = subprocess.Popen([str(SCRIPTS / "jr-minion"), "--root", str(fleet.minion(name))], cwd="/",
-                                   stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                                   env={**os.environ, "PATH": f"{fleet.base}/bin:{os.environ['PATH']}"})
-    try:
-        yield process
-    finally:
-        process.terminate()
-        assert process.wait(20) == 0, log.read_text()
-
-
-def master_of(fleet: Fleet) -> dict[str, Any]:
-    """What a minion needs to know of the master when it has no join string."""
-    ports = yaml.safe_load(fleet.settings("master").read_text())
-    own = fleet.key("list", "-o", "json").json["master"]
-    return {"master": "127.0.0.1", "master_key": own["key"], "port": ports["port"], "enrol_port": ports["enrol_port"]}
 
 
 def test_a_minion_without_a_token_waits_until_it_is_accepted(fleet: Fleet) -> None:
