@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common import clock
-from common.control_server import Body, Caller, Reply
+from common.control_server import Body, Caller, Handler, Reply
 from common.errors import UsageError
 from common.host.shell import HostShell
 from common.ids import Jid, MinionId, mint
@@ -13,18 +13,24 @@ from common.requests import CallRequest, checked, job_fields
 
 
 class Calls:
-    """Answers `call`."""
+    """The control socket's handler: `call`, and nothing else."""
 
     def __init__(self, minion: MinionId, hands: HostShell, grace: float) -> None:
         self._minion = minion
         self._hands = hands
         self._grace = grace
         self._last: Jid | None = None
+        self.table: dict[str, Handler] = {"call": self._call}
 
     async def handle(self, request: Body, caller: Caller, reply: Reply) -> Body:
-        """Run a function and wait for its end. Raises JrError for what cannot be called."""
-        if request.get("verb") != "call":
+        """Answer one request. Raises JrError for what cannot be granted."""
+        verb = self.table.get(str(request.get("verb")))
+        if verb is None:
             raise UsageError(f"cannot do {request.get('verb')!r:.80}: this minion knows no such verb")
+        return await verb(request, caller, reply)
+
+    async def _call(self, request: Body, caller: Caller, reply: Reply) -> Body:
+        """Run a function and wait for its end. Raises JrError for what cannot be called."""
         fields = job_fields(checked(request, CallRequest), caller.name, self._grace)
         jid = self._last = mint(clock.wall(), self._last, self._minion)
         ended = await self._hands.desk.run(jid, fields)

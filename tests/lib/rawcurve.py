@@ -124,6 +124,18 @@ class RawClient:
         sealed = self._box.seal(b"CurveZMQMESSAGEC" + number, bytes([more]) + frame)
         self._write(0, b"\x07MESSAGE" + number + sealed)
 
+    def receive(self) -> bytes:
+        """The next frame of a message; commands of the protocol itself are passed over.
+
+        Raises ConnectionError when the other side hangs up.
+        """
+        while True:
+            body = self._command()
+            if body.startswith(b"\x07MESSAGE"):
+                inside = self._box.open(b"CurveZMQMESSAGES" + body[8:16], body[16:])
+                if not inside[0] & 2:  # a command inside, such as a heartbeat, is none
+                    return inside[1:]
+
     def ended(self) -> bool:
         """Wait for the other side to hang up. Raises TimeoutError when it does not."""
         try:
