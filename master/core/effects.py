@@ -96,10 +96,10 @@ class Recall(Struct, frozen=True):
 
 
 class Alarm(Struct, frozen=True):
-    """A minion spoke of a job that is none of its own. It is refused; a line in the log says who tried."""
+    """A minion said what none of ours says, as of a job that is not its own. It is refused; a log line says who."""
 
     minion: MinionId
-    jid: Jid
+    jid: Jid | None
     reason: str
 
 

@@ -21,6 +21,8 @@ from master.records import Minion
 RECONNECTING = 60.0
 """Seconds in which a minion that was told to connect anew counts as about to come."""
 
+UNASKED = "nobody asked for a new key"
+
 
 class Rotation:
     """Keys that are about to be replaced."""
@@ -30,6 +32,7 @@ class Rotation:
         self._keys = keys
         self._fleet = fleet
         self._overlap = overlap
+        self._asked: set[MinionId] = set()
         self._over: Timers[Key] = Timers()
         for row in keys.rows():
             if row.state == "next":
@@ -46,12 +49,17 @@ class Rotation:
         if self._keys.accepted(minion) is None:
             raise NotFoundError(f"cannot rotate the key of {minion}: it has no accepted key")
         connection = self._fleet.synced(minion)
-        return [] if connection is None else [do.Send(connection, Rotate())]
+        if connection is None:
+            return []
+        self._asked.add(minion)
+        return [do.Send(connection, Rotate())]
 
     def offered(self, connection: Connection, minion: MinionId, offer: Offer, now: float) -> list[do.Effect]:
         """A minion offers its next key. The answer follows the commit."""
         refused, effects = self._file(minion, offer.key, now)
-        if refused is not None:
+        if refused is UNASKED:
+            effects = [do.Alarm(minion, None, refused)]
+        elif refused is not None:
             effects = [do.Emit(do.KeyChanged(minion, f"offer refused: {refused}"))]
         return [*effects, do.Send(connection, Taken(key=offer.key, refused=refused))]
 
@@ -62,6 +70,10 @@ class Rotation:
         if known is not None:
             mine = known.id == minion and known.state == "next"
             return (None if mine else "this key is filed already"), []
+        if minion not in self._asked:
+            # Else whoever has stolen a key could take its place for good, and the owner would be the stranger.
+            return UNASKED, []
+        self._asked.discard(minion)
         effects: list[do.Effect] = []
         for row in self._keys.rows():
             if row.id == minion and row.state == "next":

@@ -30,7 +30,7 @@ from common.states import State
 from common.zmqhub import HubLimits, ZmqHub
 from master.core.core import Core, Terms
 from master.endpoints import Doors
-from master.records import Minion, PutMinion
+from master.records import KeyState, Minion, PutMinion
 from master.requests import Defaults
 from master.shell import Shell
 from master.store.memory import MemoryStore
@@ -48,25 +48,27 @@ from tests.lib.rawcurve import RawClient
 from tests.lib.stored import NOON, jid
 
 OWNER, STRANGER = 12345, 65534
-ALL = {"nobody", "pending", "accepted", "rejected", "revoked"}
+ALL = {"nobody", "pending", "accepted", "rejected", "quarantined", "revoked"}
 NONE: set[str] = set()
 MEMBER = {"accepted"}
 
 MAIN_PORT = {
     "Hello": MEMBER, "Held": MEMBER, "Ping": MEMBER, "Pong": MEMBER, "Accepted": MEMBER, "Refused": MEMBER,
-    "Started": MEMBER, "Return": MEMBER, "Stopped": MEMBER,
+    "Started": MEMBER, "Return": MEMBER, "Stopped": MEMBER, "Offer": MEMBER, "Trusts": MEMBER,
     # A minion that plays the master, or mistakes the door.
     "Welcome": NONE, "Publish": NONE, "Stop": NONE, "Ack": NONE, "Enrol": NONE, "Enrolled": NONE,
+    "Rotate": NONE, "Taken": NONE, "MasterKey": NONE,
 }
 ENROLMENT_PORT = {name: ALL if name == "Enrol" else NONE for name in MAIN_PORT}
 ANSWERS = {"nobody": "pending", "pending": "pending", "accepted": "accepted", "rejected": "refused",
-           "revoked": "refused"}
+           "quarantined": "refused", "revoked": "refused"}
 """What each role is told when it claims its id."""
 
 LOCAL = {"owner", "root"}
 MASTER_VERBS = {
     "publish": LOCAL, "run": LOCAL, "watch": LOCAL, "jobs": LOCAL, "active": LOCAL, "stop": LOCAL, "presence": LOCAL,
-    "keys": LOCAL, "keys.accept": LOCAL, "keys.reject": LOCAL, "keys.delete": LOCAL, "token": LOCAL, "status": LOCAL,
+    "keys": LOCAL, "keys.accept": LOCAL, "keys.reject": LOCAL, "keys.delete": LOCAL, "keys.rotate": LOCAL,
+    "token": LOCAL, "status": LOCAL,
 }
 MINION_VERBS = {"call": LOCAL}
 USERS = {"owner": OWNER, "root": 0, "other user": STRANGER, "ordinary user": 1000}
@@ -79,6 +81,7 @@ INSIDE_THE_AGENT = {
 """Functions that run in the daemon's own process; the master's user and jr-call's may call them, as any other."""
 IN_A_PROCESS = {"cmd.exec", "cmd.run", "cmd.script", "test.echo", "test.fail", "test.sleep"}
 
+KEY = keys.generate().public
 SAMPLES: dict[str, Message] = {
     sample.__class__.__name__: sample for sample in (
         messages.Hello(version="1", boot_id="b", start=1, connection=1, facts=Raw(b"\x80")),
@@ -91,6 +94,8 @@ SAMPLES: dict[str, Message] = {
         messages.Publish(jid=jid(1), job=FIELDS, start_by=NOON * 2),
         messages.Stop(stop="s", jid=jid(1), how="kill", signal=9, grace=0, by="m1", start_by=NOON * 2),
         messages.Enrol(id=MinionId("accepted"), version="1"), messages.Enrolled(status="accepted"),
+        messages.Offer(key=KEY), messages.Trusts(key=KEY), messages.Rotate(), messages.Taken(key=KEY),
+        messages.MasterKey(key=KEY),
     )}
 
 
@@ -127,7 +132,7 @@ class World:
         client = await self.client("revoked")
         client.send(encode(SAMPLES["Hello"]))
         await until_async(lambda: self.heard, "its hello")
-        _, effects = self.shell.core.keys.reject([MinionId("revoked")])
+        _, effects = self.shell.core.keys.reject([self.pairs["revoked"].public])
         await self.shell.committed(effects)
         self.heard.clear()
         return client
@@ -163,11 +168,17 @@ def play(story: Callable[[World], Awaitable[None]]) -> None:
 
 
 def test_every_message_has_a_row() -> None:
-    known = {kind.__name__ for kind in Message.__subclasses__()}
+    known = {kind.__name__ for kind in _kinds(Message)}
     assert known == MAIN_PORT.keys() == ENROLMENT_PORT.keys() == SAMPLES.keys()
     decoded = {kind.__name__ for kind in get_args(FromMinion)}
     assert decoded == {name for name, roles in MAIN_PORT.items() if roles}
     assert {kind.__name__ for kind in get_args(FromMaster)} <= known
+
+
+def _kinds(base: type[Message]) -> Iterator[type[Message]]:
+    """Every message there is: what is no base of others."""
+    for kind in base.__subclasses__():
+        yield from _kinds(kind) if kind.__subclasses__() else [kind]
 
 
 def test_every_verb_has_a_row() -> None:
@@ -186,6 +197,10 @@ def test_every_function_and_runner_has_a_row() -> None:
              if inspect.isfunction(function) and not name.startswith("_")
              and function.__module__ == f"runners.{module}"}
     assert found == set(registry.BUILT_IN)
+
+
+def test_every_state_of_a_key_is_a_role() -> None:
+    assert {*get_args(KeyState), "nobody", "revoked"} == ALL | {"next"}, "a next key admits its minion: R-B37"
 
 
 # the main port
@@ -213,7 +228,7 @@ def test_a_member_is_heard_and_only_in_the_words_of_a_minion() -> None:
     play(story)
 
 
-@pytest.mark.parametrize("role", ["nobody", "pending", "rejected"])
+@pytest.mark.parametrize("role", ["nobody", "pending", "rejected", "quarantined"])
 def test_who_is_no_member_is_not_even_greeted(role: str) -> None:
     async def story(world: World) -> None:
         with contextlib.suppress(ConnectionError):  # a refusal may be a word, or the end of the connection

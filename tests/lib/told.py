@@ -70,7 +70,7 @@ def _effect(effect: Any) -> str:
         case master.DropKey(key):
             return f"cut key {key}"
         case master.Alarm(minion, jid, reason):
-            return f"alarm {minion} {number(jid)}: {reason}"
+            return f"alarm {minion}{'' if jid is None else f' {number(jid)}'}: {reason}"
         case master.Recall(jid):
             return f"recall {number(jid)}"
     return _host(effect)

@@ -20,6 +20,7 @@ def master() -> Ruled:
     """A master with m1 connected over 1."""
     master = Ruled(minions=[minion("m1"), minion("m2")])
     master.meet(1, "m1")
+    master.core.rotation.ask(M1)
     return master
 
 
@@ -75,6 +76,7 @@ def test_a_master_that_was_restarted_remembers_the_end_of_the_overlap() -> None:
 def test_a_repeated_offer_is_answered_again_and_another_replaces_it(master: Ruled) -> None:
     master.say(1, "m1", Offer(key=NEW))
     assert master.say(1, "m1", Offer(key=NEW)) == ["to 1: taken n"]
+    master.core.rotation.ask(M1)
     assert master.say(1, "m1", Offer(key=NEWER)) == [
         f"save no key {NEW}", f"cut key {NEW}", f"save key {NEWER} of m1 next", "event key of m1 offered",
         "to 1: taken o"]
@@ -90,6 +92,17 @@ def test_a_key_of_somebody_else_is_no_offer(master: Ruled) -> None:
     master.core.keys.reject([OLD])
     assert told(master.core.rotation.offered(Connection(1), M1, Offer(key=NEWER), master.now))[-1] \
         == "to 1: taken o, refused: this minion is not accepted"
+
+
+def test_an_offer_that_nobody_asked_for_changes_nothing(master: Ruled) -> None:  # S4
+    """Else whoever stole a key could make it their own for good."""
+    assert master.meet(2, "m2") == []
+    refused = "nobody asked for a new key"
+    lines = [f"alarm m2: {refused}", f"to 2: taken n, refused: {refused}"]
+    assert master.say(2, "m2", Offer(key=NEW)) == lines
+    master.core.rotation.ask(MinionId("m2"))
+    assert master.say(2, "m2", Offer(key=NEW))[0] == f"save key {NEW} of m2 next"
+    assert master.say(2, "m2", Offer(key=NEWER))[0] == lines[0], "asked once is offered once"
 
 
 def test_who_is_not_connected_is_not_asked(master: Ruled) -> None:
