@@ -16,6 +16,7 @@ SCENARIOS = {
     "slow": "jobs on a disk where each sync takes half a second longer",
     "partition": "the link to a minion is down in the middle of a stream of jobs (R-A18)",
     "restarts": "one daemon is killed every two seconds (R-A2)",
+    "clocks": "wall clocks step by an hour, a day, ten years (R-B31)",
     "pauses": "each process is stopped for a minute and goes on (R-B36)",
     "outage": "the master is away while jobs end on a minion (R-A4)",
     "returns": "the master is killed while thousands of returns come in (R-A3)",
