@@ -69,10 +69,15 @@ def settle_in(pid: int) -> Stranger:
         if child == 0:
             _be_strange(wanted=os.getpid() == pid)
         if child == pid:
-            until(lambda: (seen := processes.look(pid)) is not None and seen.group == pid, what="it is a stranger")
+            until(lambda: _is_settled(pid), what="the stranger waits in a group of its own")
             return Stranger(pid)
         os.waitpid(child, 0)
     raise AssertionError(f"cannot get the pid {pid}")
+
+
+def _is_settled(pid: int) -> bool:
+    seen = processes.look(pid)
+    return seen is not None and (seen.group, seen.state) == (pid, "S")
 
 
 def _be_strange(*, wanted: bool) -> None:

@@ -27,7 +27,7 @@ from common.messages import Ack, Held, Hello, JobFields, Message, Return, Welcom
 from common.states import State
 from common.version import VERSION
 from common.zmqline import ZmqLine, open_line
-from minion.daemon import count_start
+from minion.starts import Starts
 from minion.where import Where
 from tests.chaos.heal import ended_pairs, listed
 from tests.chaos.members import Members, members
@@ -99,7 +99,7 @@ class Puppet:
     def __init__(self, state: Path, count: int, rng: random.Random) -> None:
         self._pair = ensure(state / "pki", "minion")
         self._place = msgspec.json.decode((state / "pki/master.json").read_bytes(), type=Where)
-        self._start = count_start(state)
+        self._start = Starts(state).count()
         self._connection = 0
         self._rng = rng
         self._line: ZmqLine | None = None

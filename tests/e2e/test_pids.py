@@ -31,6 +31,13 @@ def test_a_stranger_that_is_touched_is_found() -> None:
     script = """
 import os, signal
 from tests.chaos.recycled import settle_in
+from tests.lib.wait import until
+def is_found(stranger):
+    try:
+        stranger.check()
+    except AssertionError:
+        return True
+    return False
 for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGSTOP, signal.SIGKILL):
     child = os.fork()
     if child == 0:
@@ -41,10 +48,8 @@ for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGSTOP, signal.SIGKILL):
     os.kill(child, number)
     if number == signal.SIGKILL:
         os.waitpid(child, 0)
-    try:
-        stranger.check()
-    except AssertionError:
-        print("found", number.name)
+    until(lambda: is_found(stranger), what=number.name)  # a stop takes a moment
+    print("found", number.name)
 """
     ended = subprocess.run(recycled.inside(sys.executable, "-c", script), capture_output=True, text=True, cwd=ROOT,
                            timeout=SECONDS, check=False)
