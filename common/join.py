@@ -25,11 +25,15 @@ class Join(Struct, frozen=True, kw_only=True):
     key: Key
     """The master's public key: a minion trusts this one and no other."""
     token: str
+    next_key: Key | None = None
+    """The key that the master is about to have."""
 
 
 def write_join(join: Join) -> str:
     """One word that survives a terminal, a shell and a settings file."""
-    fields = [join.master, join.port, join.enrol_port, join.key, join.token]
+    fields: list[str | int] = [join.master, join.port, join.enrol_port, join.key, join.token]
+    if join.next_key is not None:
+        fields.append(join.next_key)
     return _PREFIX + base64.urlsafe_b64encode(json.dumps(fields).encode()).decode().rstrip("=")
 
 
@@ -44,6 +48,9 @@ def read_join(text: str) -> Join:
     except (ValueError, binascii.Error) as error:
         raise wrong from error
     match fields:
-        case [str(master), int(port), int(enrol_port), str(key), str(token)] if 0 < port < 65536 > enrol_port > 0:
-            return Join(master=master, port=port, enrol_port=enrol_port, key=parse_key(key), token=token)
+        case [str(master), int(port), int(enrol_port), str(key), str(token), *more] \
+                if 0 < port < 65536 > enrol_port > 0 and len(more) <= 1 and all(isinstance(text, str) for text in more):
+            next_key = parse_key(more[0]) if more else None
+            return Join(master=master, port=port, enrol_port=enrol_port, key=parse_key(key), token=token,
+                        next_key=next_key)
     raise wrong

@@ -28,7 +28,9 @@ class Closed(enum.Enum):
     REFUSED = "refused"
     """The hub knows this key not, or no longer."""
     FAILED = "failed"
-    """Nobody answered, or what answered was no hub of ours."""
+    """Nobody answered, or a hub that has no time for us."""
+    STRANGE = "strange"
+    """Somebody answered and hung up in the handshake: no hub, one with another key, or one without room."""
     LOST = "lost"
     """It was open and broke."""
 

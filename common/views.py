@@ -188,6 +188,9 @@ def _presence_state(here: Mapping[str, Any]) -> str:
     return "up" if here.get("up") else "down"
 
 
+_CONFIRMED = {None: "", True: "yes", False: "no"}
+
+
 def _load(load: Mapping[str, Any]) -> list[str]:
     """How a minion does: jobs that run and wait, returns in the spool with the age of the oldest, its clock."""
     if not load:
@@ -204,13 +207,17 @@ def _load(load: Mapping[str, Any]) -> list[str]:
 def _keys(value: Any, style: Style, width: int) -> str:
     rows = [
         [escape(str(key.get("id", ""))), escape(str(key.get("state", ""))), escape(str(key.get("fingerprint", ""))),
-         local_time(key.get("filed")), escape(str(key.get("reason", "")))]
+         local_time(key.get("filed")), _CONFIRMED[key.get("confirmed")], escape(str(key.get("reason", "")))]
         for key in _listed(value, "keys")
     ]
     master = value.get("master") if isinstance(value, dict) else None
     if master:
-        rows.insert(0, ["master", "", escape(str(master.get("fingerprint", ""))), "", ""])
-    return _explained(("ID", "STATE", "FINGERPRINT", "FILED"), rows, style, width)
+        rows.insert(0, ["master", "", escape(str(master.get("fingerprint", ""))), "", "", ""])
+    titles: tuple[str, ...] = ("ID", "STATE", "FINGERPRINT", "FILED", "CONFIRMED")
+    # Of interest while the master's key changes, and where somebody has missed that it did.
+    if all(row[-2] != _CONFIRMED[False] for row in rows):
+        titles, rows = titles[:-1], [[*row[:-2], row[-1]] for row in rows]
+    return _explained(titles, rows, style, width)
 
 
 def _value(value: Any, style: Style, width: int) -> str:

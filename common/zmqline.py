@@ -114,8 +114,10 @@ class ZmqLine:
             self._events.opened()
         elif event is Event.FAILED_AUTH and value == _NOT_ACCEPTED:
             self._end(Closed.REFUSED)
+        elif self._open:
+            self._end(Closed.LOST)
         else:
-            self._end(Closed.LOST if self._open else Closed.FAILED)
+            self._end(Closed.FAILED if event in (Event.CLOSED, Event.FAILED_AUTH) else Closed.STRANGE)
 
     def _give_up(self) -> None:
         try:

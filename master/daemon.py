@@ -12,7 +12,6 @@ from typing import Any
 
 from common import clock
 from common.aio import cancelled, guarded
-from common.canary import Canary
 from common.control_server import ControlServer
 from common.daemon import Daemon
 from common.errors import JrError, UsageError
@@ -21,20 +20,21 @@ from common.host.core import Host, Limits
 from common.host.planner import TablePlanner
 from common.host.shell import HostShell
 from common.join import Join, write_join
-from common.keys import KeyPair, ensure, fingerprint
+from common.keys import fingerprint
 from common.link import Key
 from common.log import limited
 from common.proc.limits import most_jobs
 from common.values import unknown
 from common.version import VERSION
-from common.zmqhub import ZmqHub
 from config.paths import Paths
 from config.settings import MasterSettings
+from master.bus import Bus, MasterPki
 from master.core.core import Terms
 from master.core.retention import Retention
 from master.endpoints import Doors
 from master.local import Local
 from master.requests import Defaults
+from master.rotating import Rekeying
 from master.shell import Shell
 from master.status import of_master
 from master.store.backups import Backups
@@ -64,12 +64,13 @@ class MasterDaemon(Daemon):
         state = private_folder(self._paths.master_state)
         lock = FolderLock(state)
         stack.callback(lock.release)
-        pair = ensure(state / "pki", "master")
+        pki = MasterPki(state / "pki")
         backups = Backups(state / "jr.db", self._settings.backups)
         store = backups.open_store()
         stack.callback(store.close)
         settings = self._settings
-        terms = Terms(master=fingerprint(pair.public), return_limit=settings.return_limit,
+        terms = Terms(master=fingerprint(pki.pair.public), key=pki.pair.public, next_key=pki.next_key,
+                      return_limit=settings.return_limit,
                       lost_after=settings.lost_after, answer_grace=settings.answer_grace,
                       offline_grace=settings.offline_grace, key_overlap=settings.key_overlap)
         snapshot = store.snapshot()
@@ -77,11 +78,9 @@ class MasterDaemon(Daemon):
         stack.push_async_callback(shell.close)
         local, hands = await stack.enter_async_context(self._host(shell))
         doors = Doors(shell)
-        hub = ZmqHub(settings.bind, settings.port, settings.enrol_port, pair, doors, doors, doors)
-        stack.callback(hub.close)
-        canary = Canary(settings.bind, hub.port, pair.public, self.fatal)
-        stack.callback(canary.close)
-        shell.attach(hub, local)
+        bus = Bus(settings, pki, doors, self.fatal)
+        stack.callback(bus.close)
+        shell.attach(bus.hub, local)
         local.restart()
         housekeeping = guarded(partial(self._keep_house, shell), "housekeeping", self.fatal)
         stack.push_async_callback(cancelled, housekeeping)
@@ -89,7 +88,8 @@ class MasterDaemon(Daemon):
             backing_up = guarded(partial(keep_backups, backups, settings.backup_every, shell.clock.now), "backups",
                                  self.fatal)
             stack.push_async_callback(cancelled, backing_up)
-        verbs = Verbs(shell, self._surroundings(shell, hands, hub, pair, canary))
+        rekeying = Rekeying(shell, pki, bus, self.fatal)
+        verbs = Verbs(shell, self._surroundings(shell, hands, bus, pki), {"master.rotate": rekeying.rotate})
         server = ControlServer(self._paths.master_socket, verbs.handle)
         await server.open()
         stack.push_async_callback(server.close)
@@ -132,8 +132,7 @@ class MasterDaemon(Daemon):
             except JrError as error:
                 limited(_log, "expire").error("%s", error, extra={"action": "expiry.failed"})
 
-    def _surroundings(self, shell: Shell, hands: HostShell, hub: ZmqHub, pair: KeyPair,
-                      canary: Canary) -> Surroundings:
+    def _surroundings(self, shell: Shell, hands: HostShell, bus: Bus, pki: MasterPki) -> Surroundings:
         settings, executor = self._settings, hands.executor
         database = self._paths.master_state / "jr.db"
 
@@ -142,19 +141,20 @@ class MasterDaemon(Daemon):
             if address is None and host.startswith("localhost") and settings.bind in _ANY:
                 raise UsageError("cannot tell where minions reach this master: this host has no name but localhost; "
                                  "name its address with --address")
-            return write_join(Join(master=host, port=hub.port, enrol_port=hub.enrol_port, key=pair.public, token=token))
+            return write_join(Join(master=host, port=bus.hub.port, enrol_port=bus.hub.enrol_port, key=pki.pair.public,
+                                   next_key=pki.next_key, token=token))
 
         def status() -> dict[str, Any]:
-            return {"version": VERSION, "master": fingerprint(pair.public), "port": hub.port,
-                    "enrol_port": hub.enrol_port,
-                    "broken_runners": executor.broken, **of_master(shell, hands, canary, database)}
+            return {"version": VERSION, "master": fingerprint(pki.pair.public), "port": bus.hub.port,
+                    "enrol_port": bus.hub.enrol_port,
+                    "broken_runners": executor.broken, **of_master(shell, hands, bus.canary, database)}
 
         return Surroundings(
             defaults=Defaults(start_within=settings.start_within, grace=settings.grace,
                               queue=settings.offline == "queue"),
             runners=lambda: executor.table, join=join,
             no_runner=lambda name: unknown(name, executor.table, executor.broken, runner=True),
-            keys=lambda: {"key": pair.public, "fingerprint": fingerprint(pair.public)},
+            keys=lambda: _own(pki),
             fingerprint=lambda key: fingerprint(Key(key)), status=status)
 
 
@@ -174,3 +174,11 @@ async def keep_backups(backups: Backups, every: float, now: Callable[[], float])
 
 
 _ANY = frozenset({"0.0.0.0", "::", "*"})
+
+
+def _own(pki: MasterPki) -> dict[str, str]:
+    """The master's own keys, as the verb `keys` shows them."""
+    found = {"key": str(pki.pair.public), "fingerprint": fingerprint(pki.pair.public)}
+    if pki.next_key is not None:
+        found |= {"next_key": str(pki.next_key), "next_fingerprint": fingerprint(pki.next_key)}
+    return found

@@ -53,6 +53,11 @@ class Doors:
             now = self._shell.clock.now()
             self._shell.apply(self._shell.core.gone(connection, minion, now, "disconnected"))
 
+    def ended(self) -> None:
+        """The hub was closed, which tells nobody: all connections are over."""
+        for connection in list(self._minions):
+            self.gone(connection)
+
     def claimed(self, key: Key, frame: bytes, address: str) -> bytes | None:
         """See `EnrolEvents`."""
         try:

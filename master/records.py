@@ -99,6 +99,8 @@ class Minion(Struct, frozen=True, kw_only=True):
     """What was sent before may be with another host, or another boot: none of it is sent again to this one."""
     reason: str = ""
     """Why the key is in quarantine."""
+    trusts: Key | None = None
+    """The newest key of the master that it is known to know the master by; None when it never connected since."""
 
 
 # Changes: each is applied whole, and all changes of one `Store.apply` in one transaction.

@@ -65,6 +65,11 @@ class RotateRequest(Request, frozen=True, kw_only=True):
     all: bool = False
 
 
+class RekeyRequest(Request, frozen=True, kw_only=True):
+    finish: bool = False
+    force: bool = False
+
+
 class TokenRequest(Request, frozen=True, kw_only=True):
     minion: MinionId | None = None
     ttl: Annotated[float, Meta(gt=0, le=30 * 86400)] = 3600.0

@@ -1,17 +1,20 @@
-"""The verbs that replace keys: ask minions for new ones, and wait for what comes of it."""
+"""The verbs that replace keys: ask minions for new ones, and change the master's own."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from common.control_server import Body, Caller, Reply
-from common.errors import UsageError
+from common.errors import JrError, UsageError
 from common.ids import MinionId
+from common.keys import fingerprint
 from common.requests import checked
+from master.bus import Bus, MasterPki
 from master.core.effects import KeyChanged
 from master.core.keys import Keyring
 from master.events import Watch
-from master.requests import RotateRequest
+from master.requests import RekeyRequest, RotateRequest
 from master.shell import Shell
 
 ANSWER = 20.0
@@ -19,6 +22,12 @@ ANSWER = 20.0
 AWAY = "not connected"
 SILENT = "no answer yet"
 DONE = "rotated"
+
+
+NAMES = 10
+"""Minion ids in an error line."""
+CONFIRMING = 5.0
+"""Seconds to wait for connected minions to confirm the master's next key."""
 
 
 class Rotating:
@@ -58,3 +67,64 @@ async def _outcomes(watch: Watch, found: dict[MinionId, str]) -> None:
                     found[event.minion] = event.state
     except TimeoutError:
         return
+
+
+class Rekeying:
+    """The verb `master.rotate`."""
+
+    def __init__(self, shell: Shell, pki: MasterPki, bus: Bus, fatal: Callable[[str], None]) -> None:
+        self._shell = shell
+        self._pki = pki
+        self._bus = bus
+        self._fatal = fatal
+
+    async def rotate(self, body: Body, caller: Caller, reply: Reply) -> Body:
+        """Begin to replace the master's key, or go on; with `finish` change over. Raises UsageError, JrError."""
+        request = checked(body, RekeyRequest)
+        if request.finish:
+            return await self._finish(force=request.force)
+        with self._shell.watchers.watch(None) as watch:
+            await self._shell.write(self._pki.prepare)
+            self._shell.change_terms(next_key=self._pki.next_key)
+            await self._confirmed(watch)
+        return self._state(finished=False)
+
+    async def _finish(self, *, force: bool) -> Body:
+        if self._pki.next_key is None:
+            raise UsageError("cannot finish: the master has no next key; begin with jr-key rotate-master")
+        missing = self._shell.core.rotation.missing()
+        if missing and not force:
+            names = ", ".join(missing[:NAMES]) + (", ..." if len(missing) > NAMES else "")
+            raise UsageError(f"cannot finish: the next key is not confirmed by {len(missing)} minions ({names}); "
+                             "wait for them, or say --force and give each a new join string")
+        await self._shell.write(self._pki.take_up)
+        self._change_over()
+        return self._state(finished=True, missing=missing)
+
+    def _change_over(self) -> None:
+        """From the old key to the new one, without a pause in which anything else happens."""
+        key = self._pki.pair.public
+        self._shell.change_terms(master=fingerprint(key), key=key, next_key=None)
+        try:
+            self._bus.rekey()
+        except JrError as error:
+            self._fatal(str(error))
+            raise
+        self._shell.rebind(self._bus.hub)
+
+    async def _confirmed(self, watch: Watch) -> None:
+        """Wait until all who are connected have confirmed, for as long as that is worth waiting for."""
+        core = self._shell.core
+        try:
+            async with asyncio.timeout(CONFIRMING):
+                while set(core.rotation.missing()) & set(core.fleet.up()):
+                    await watch.next()
+        except TimeoutError:
+            return
+
+    def _state(self, *, finished: bool, missing: list[MinionId] | None = None) -> Body:
+        core = self._shell.core
+        left = core.rotation.missing() if missing is None else missing
+        key = self._pki.pair.public if finished else self._pki.next_key or self._pki.pair.public
+        return {"fingerprint": fingerprint(key), "key": str(key), "finished": finished,
+                "missing": [str(minion) for minion in left]}

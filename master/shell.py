@@ -6,7 +6,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
+
+from msgspec import structs
 
 from common.alarm import Alarm
 from common.clock import MasterClock
@@ -68,6 +70,15 @@ class Shell:
         """The two ways out."""
         self._hub, self._host = hub, host
         self.apply(self.core.begin(self.clock.now()))
+
+    def change_terms(self, **changes: Any) -> None:
+        """Other terms, for this core and for those that may be built after it."""
+        self._terms = structs.replace(self._terms, **changes)
+        self.apply(self.core.change_terms(self._terms, self.clock.now()))
+
+    def rebind(self, hub: Hub) -> None:
+        """There is another hub."""
+        self._hub = hub
 
     @property
     def queued(self) -> int:

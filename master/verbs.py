@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -71,7 +71,8 @@ Verb = Callable[[Body, Caller, Reply], Awaitable[Body]]
 class Verbs:
     """The control socket's handler: one entry in one table for each verb, and no other way in."""
 
-    def __init__(self, shell: Shell, around: Surroundings) -> None:
+    def __init__(self, shell: Shell, around: Surroundings, more: Mapping[str, Verb] | None = None) -> None:
+        """`more` are verbs that need other things than these do."""
         self._shell = shell
         self._around = around
         self.table: dict[str, Verb] = {
@@ -79,6 +80,7 @@ class Verbs:
             "active": self._active, "stop": self._stop, "presence": self._presence, "keys": self._keys,
             "keys.accept": self._accept, "keys.reject": self._reject, "keys.delete": self._delete,
             "keys.rotate": Rotating(shell).rotate, "token": self._token, "status": self._status,
+            **(more or {}),
         }
 
     async def handle(self, request: Body, caller: Caller, reply: Reply) -> Body:
@@ -220,6 +222,7 @@ class Verbs:
     async def _keys(self, body: Body, caller: Caller, reply: Reply) -> Body:
         checked(body, Request)
         rows = [{**self._shown(row), "key": row.key, "state": row.state, "filed": row.filed,
+                 "confirmed": self._shell.core.rotation.knows(row),
                  **({"reason": row.reason} if row.reason else {})} for row in self._shell.core.keys.rows()]
         return {"keys": rows, "master": self._around.keys()}
 

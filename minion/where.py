@@ -45,7 +45,8 @@ def where(settings: MinionSettings, state: Path) -> Where | None:
     path = private_folder(state / "pki") / "master.json"
     if settings.join:
         join = read_join(settings.join)
-        found = Where(host=join.master, port=join.port, enrol_port=join.enrol_port, key=join.key, token=join.token)
+        found = Where(host=join.master, port=join.port, enrol_port=join.enrol_port, key=join.key,
+                      next_key=join.next_key, token=join.token)
         _keep(path, found)
         return found
     if not settings.master:

@@ -30,6 +30,7 @@ HELP = """Decide which minions belong to the fleet.
   jr-key token --minion web1        a join string that accepts it at once:
                                     jr-minion --join STRING
   jr-key rotate web1                have it make itself a new key
+  jr-key rotate-master              replace the master's own key
 
 Exit codes: 0 done, 1 some were left by accept --all, 2 wrong usage, 3 no such key, 4 not allowed, 5 no master,
 6 done in part.
@@ -114,6 +115,29 @@ def rotate(ids: tuple[str, ...], every: bool, fmt: Format, root: str | None) -> 
     return Exit.OK if all(outcome == "rotated" for outcome in answer["minions"].values()) else Exit.INCOMPLETE
 
 
+@command.command("rotate-master")
+@click.option("--finish", is_flag=True, help="Change over to the new key; all minions connect anew.")
+@click.option("--force", is_flag=True, help="Also when minions have not confirmed it: each then needs a join string.")
+@_common
+def rotate_master(finish: bool, force: bool, fmt: Format, root: str | None) -> Exit:
+    """Replace the master's own key: first tell all minions, then --finish. No job is disturbed."""
+    if force and not finish:
+        raise UsageError("cannot force anything but the end: say --finish --force")
+    answer = _master(root).ask("master.rotate", finish=finish, force=force)
+    printer = Printer(NAME, fmt)
+    if fmt != "table":
+        printer.show("value", answer)
+        return Exit.OK
+    left = ", ".join(answer["missing"])
+    printer.text(answer["fingerprint"])
+    if answer["finished"]:
+        printer.note("this is the master's key now" + (f"; new join strings are needed by: {left}" if left else ""))
+    else:
+        printer.note("this is the master's next key; " + (
+            f"not confirmed yet by: {left}" if left else "all minions know it: jr-key rotate-master --finish"))
+    return Exit.OK
+
+
 @command.command()
 @click.argument("minion", required=False, metavar="[ID]")
 @_common
@@ -123,7 +147,7 @@ def finger(minion: str | None, fmt: Format, root: str | None) -> Exit:
     wanted = [key for key in answer["keys"] if minion in (None, key["id"])]
     if minion is not None and not wanted:
         raise NotFoundError(f"cannot show the fingerprint of {minion!r}: no minion of this name has sent its key")
-    found: dict[str, str] = {} if minion is not None else {"master": answer["master"]["fingerprint"]}
+    found: dict[str, str] = {} if minion is not None else _own(answer["master"])
     # An id may have several keys, of which one is accepted at most: each is shown, or the wrong one would be trusted.
     ids = [key["id"] for key in wanted]
     for key in wanted:
@@ -153,6 +177,14 @@ def token(minion: str | None, ttl: float, address: str | None, fmt: Format, root
     else:
         printer.show("value", answer)
     return Exit.OK
+
+
+def _own(master: dict[str, str]) -> dict[str, str]:
+    """The fingerprints of the master: of its key, and of the one that it is about to have."""
+    found = {"master": master["fingerprint"]}
+    if "next_fingerprint" in master:
+        found["master (next)"] = master["next_fingerprint"]
+    return found
 
 
 def _change(verb: str, ids: tuple[str, ...], every: bool, fmt: Format, root: str | None) -> Exit:

@@ -27,6 +27,7 @@ from common.messages import (
     Return,
     Started,
     Stopped,
+    Trusts,
 )
 from common.states import OPEN, State
 from common.targets import Target
@@ -59,6 +60,10 @@ class Terms(Struct, frozen=True, kw_only=True):
 
     master: str
     """Who this master is: the fingerprint of its key."""
+    key: Key | None = None
+    """The master's public key."""
+    next_key: Key | None = None
+    """The one that it is about to have."""
     return_limit: int = 512 * 1024
     lost_after: float = 86400.0
     """Seconds of absence after which what a minion had accepted is lost."""
@@ -101,9 +106,10 @@ class Core:
         self.keys = Keyring(snapshot.minions, snapshot.tokens)
         self.fleet = Fleet()
         self.rotation = Rotation(self.keys, self.fleet, terms.key_overlap)
+        self.rotation.announce(terms.master, terms.key, terms.next_key)
         self.ledger = Ledger(snapshot.jobs, snapshot.pairs, snapshot.stops)
         self._track = Tracker(self.ledger, self.fleet, terms.answer_grace, now)
-        self._greeter = Greeter(self.keys, self.fleet, terms.master, terms.return_limit, self.gone)
+        self._greeter = Greeter(self.keys, self.fleet, self.rotation, terms.return_limit, self.gone)
         self._terms = terms
         self._last = snapshot.last_jid
         self._recalls: Counter[MinionId] = Counter()
@@ -234,10 +240,15 @@ class Core:
                 return self._compared(minion, connection, now)
             case Accepted() | Started() | Refused() | Return() | Stopped():
                 return self._word(connection, minion, message, now)
-            case Offer():
-                self._coming.set(minion, now + RECONNECTING)
-                return self.rotation.offered(connection, minion, message, now)
+            case Offer() | Trusts():
+                return self._rekey(connection, minion, message, now)
         return []
+
+    def _rekey(self, connection: Connection, minion: MinionId, word: Offer | Trusts, now: float) -> list[do.Effect]:
+        if isinstance(word, Trusts):
+            return self.rotation.confirmed(minion, word.key)
+        self._coming.set(minion, now + RECONNECTING)
+        return self.rotation.offered(connection, minion, word, now)
 
     def _hello(self, connection: Connection, minion: MinionId, hello: Hello, now: float) -> list[do.Effect]:
         effects = self._greeter.hello(connection, minion, hello, now)
@@ -324,6 +335,14 @@ class Core:
         return waited
 
     # keys
+
+    def change_terms(self, terms: Terms, now: float) -> list[do.Effect]:
+        """The master has, or is about to have, another key: all who are there are told, or will have to come again."""
+        anew = terms.key != self._terms.key
+        self._terms = terms
+        for minion in self.fleet.up() if anew else []:
+            self._coming.set(minion, now + RECONNECTING)
+        return self.rotation.announce(terms.master, terms.key, terms.next_key)
 
     def accept_keys(self, keys: list[Key] | None) -> tuple[list[Minion], list[Minion], list[do.Effect]]:
         """Let keys in: see `Keyring.accept`. What was held against them is over."""

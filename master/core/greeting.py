@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from common.ids import MinionId
 from common.link import Connection
@@ -13,6 +13,7 @@ from master.core import effects as do
 from master.core.doubles import TURNS, Doubles, Newcomer, Ruling, behind, strange
 from master.core.keys import Keyring
 from master.core.presence import Fleet
+from master.core.rotation import Rotation
 from master.records import Minion
 
 Gone = Callable[[Connection, MinionId, float, str], list[do.Effect]]
@@ -24,11 +25,11 @@ SHOWN = 8
 class Greeter:
     """Answers every Hello, at once or after whoever is still there was asked."""
 
-    def __init__(self, keys: Keyring, fleet: Fleet, master: str, return_limit: int, gone: Gone) -> None:
-        """`master` is its fingerprint; `gone` ends the presence of a minion."""
+    def __init__(self, keys: Keyring, fleet: Fleet, rotation: Rotation, return_limit: int, gone: Gone) -> None:
+        """`gone` ends the presence of a minion."""
         self._keys = keys
         self._fleet = fleet
-        self._master = master
+        self._rotation = rotation
         self._return_limit = return_limit
         self._gone = gone
         self._doubles = Doubles()
@@ -103,7 +104,8 @@ class Greeter:
         highest = max(row.highest, row.start, hello.start)
         effects: list[do.Effect] = [self._keys.put(structs.replace(
             row, start=hello.start, connection=hello.connection, version=hello.version, facts=hello.facts,
-            last_seen=None, boot_id=hello.boot_id, highest=highest, strange=strange(row, hello)))]
+            last_seen=None, boot_id=hello.boot_id, highest=highest, strange=strange(row, hello),
+            trusts=self._rotation.trusted(row)))]
         if older is not None:
             effects.append(do.Drop(older, "replaced by a newer connection"))
         if not was_up:
@@ -111,7 +113,8 @@ class Greeter:
         if behind(row, hello):
             effects.append(do.Emit(do.MinionBehind(row.id, hello.start, highest)))
         return [*effects, do.Send(connection, Welcome(
-            master=self._master, time=now, return_limit=self._return_limit, known_as=row.id, start=highest))]
+            master=self._rotation.master, time=now, return_limit=self._return_limit, known_as=row.id, start=highest,
+            next_key=self._rotation.next_key or UNSET))]
 
     def _quarantine(self, row: Minion, why: str, now: float) -> list[do.Effect]:
         """Nobody gets anything with this key any more; what is open stays as it is."""

@@ -1,7 +1,7 @@
 """New keys for old, of minions and of the master itself, without a moment in which nobody has one. Pure.
 
 A minion's next key is filed beside its accepted one and admits the same id. It takes the other's place at its first
-use, or when the overlap is over.
+use, or when the overlap is over. The master's next key is told to all who come, and it is kept who has confirmed it.
 """
 
 from __future__ import annotations
@@ -9,15 +9,17 @@ from __future__ import annotations
 from msgspec import structs
 
 from common.errors import NotFoundError
-from common.ids import MinionId
+from common.ids import MASTER, MinionId
 from common.link import Connection, Key
-from common.messages import Offer, Rotate, Taken
+from common.messages import MasterKey, Offer, Rotate, Taken
 from common.timers import Timers
 from master.core import effects as do
 from master.core.keys import Keyring
 from master.core.presence import Fleet
 from master.records import Minion
 
+CONFIRMED = "confirmed"
+"""What is told of a minion that holds the master's next key."""
 RECONNECTING = 60.0
 """Seconds in which a minion that was told to connect anew counts as about to come."""
 
@@ -29,6 +31,9 @@ class Rotation:
 
     def __init__(self, keys: Keyring, fleet: Fleet, overlap: float) -> None:
         """`overlap` is the time, in seconds, after which a minion's next key replaces an old one that is still used."""
+        self.master = ""
+        self.key: Key | None = None
+        self.next_key: Key | None = None
         self._keys = keys
         self._fleet = fleet
         self._overlap = overlap
@@ -96,3 +101,34 @@ class Rotation:
     def tick(self, now: float) -> list[do.Effect]:
         """Time has passed: where the overlap is over, the old key is."""
         return [effect for key in self._over.due(now) for effect in self.used(key, now)]
+
+    # the master's key
+
+    def announce(self, master: str, key: Key | None, next_key: Key | None) -> list[do.Effect]:
+        """The master has this fingerprint and key, and is about to have that key: tell all who are connected."""
+        self.master, self.key, self.next_key = master, key, next_key
+        if next_key is None:
+            return []
+        return [do.Send(presence.connection, MasterKey(key=next_key)) for minion in self._fleet.up()
+                if minion != MASTER and (presence := self._fleet.get(minion)) is not None]
+
+    def trusted(self, row: Minion) -> Key | None:
+        """The newest key that a minion which connects now knows its master by: it has just proved the present one."""
+        return row.trusts if row.trusts is not None and row.trusts == self.next_key else self.key
+
+    def confirmed(self, minion: MinionId, key: Key) -> list[do.Effect]:
+        """A minion holds the master's next key durably."""
+        row = self._keys.accepted(minion)
+        if row is None or key != self.next_key or row.trusts == key:
+            return []
+        return [self._keys.put(structs.replace(row, trusts=key)), do.Emit(do.KeyChanged(minion, CONFIRMED))]
+
+    def knows(self, row: Minion) -> bool | None:
+        """Whether a minion knows the master by its newest key; None when nothing says that it does not."""
+        if row.state != "accepted" or (row.trusts is None and self.next_key is None):
+            return None
+        return row.trusts == (self.next_key or self.key)
+
+    def missing(self) -> list[MinionId]:
+        """Accepted minions that have not confirmed the next key: they would not know the master any more."""
+        return [row.id for row in self._keys.rows() if self.knows(row) is False]

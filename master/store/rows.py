@@ -177,14 +177,15 @@ def stop_from_row(row: Row) -> Stop:
 def minion_to_row(minion: Minion) -> Row:
     return (str(minion.key), str(minion.id), minion.state, minion.filed, minion.version, minion.last_seen,
             min(minion.start, _MOST), min(minion.connection, _MOST), bytes(minion.facts), minion.boot_id,
-            min(minion.highest, _MOST), minion.strange, minion.reason)
+            min(minion.highest, _MOST), minion.strange, minion.reason, minion.trusts)
 
 
 def minion_from_row(row: Row) -> Minion:
-    (key, minion, state, filed, version, last_seen, start, connection, facts, boot_id, highest, strange, reason) = row
+    (key, minion, state, filed, version, last_seen, start, connection, facts, boot_id, highest, strange, reason,
+     trusts) = row
     return Minion(id=MinionId(minion), key=Key(key), state=state, filed=filed, version=version, last_seen=last_seen,
                   start=start, connection=connection, facts=Raw(facts), boot_id=boot_id, highest=highest,
-                  strange=bool(strange), reason=reason)
+                  strange=bool(strange), reason=reason, trusts=None if trusts is None else Key(trusts))
 
 
 def token_to_row(token: AddToken) -> Row:

@@ -49,6 +49,13 @@ CLAIM_AGAIN = 2.0
 """Seconds between claims of a key that waits to be accepted, at first; it grows like the back-off."""
 
 
+_WHY = {
+    Closed.REFUSED: "refused", Closed.FAILED: "the master does not answer", Closed.LOST: "the connection broke",
+    Closed.STRANGE: "who answers hangs up: it has no room, or has another key than this minion was given, and then "
+                    "a new join string of `jr-key token` helps",
+}
+
+
 class Stage(enum.Enum):
     """Where the connection stands."""
 
@@ -133,12 +140,11 @@ class Agent:
             self._must_enrol = True
             self.why = "the master does not know this key; enrolling"
             return self._open(now)
-        if why is Closed.FAILED and self.keys.failed():
+        if why in (Closed.FAILED, Closed.STRANGE) and self.keys.failed():
             return self._open(now)
         if self.stage is Stage.ONLINE:
             self.keys.begin()
-        return self._later(now, {Closed.REFUSED: "refused", Closed.FAILED: "the master does not answer",
-                                 Closed.LOST: "the connection broke"}[why])
+        return self._later(now, _WHY[why])
 
     def received(self, message: Any, now: Now) -> list[do.Effect]:
         """One message of the master."""

@@ -113,7 +113,7 @@ def test_a_miss_or_two_is_no_alarm() -> None:
         await world.until(lambda: world.master.asked, "the proof")
         canary.close()
         assert alarms == []
-        assert canary.seen[:4] == [Closed.FAILED] * 4
+        assert canary.seen[:4] == [Closed.STRANGE] * 4
 
     play(story)
 

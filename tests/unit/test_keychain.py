@@ -126,6 +126,14 @@ def test_both_keys_are_one_round_and_then_there_is_a_pause() -> None:
     assert shown(made) == (OLD, X)
 
 
+def test_a_master_with_another_key_is_told_with_what_helps() -> None:
+    made = line(masters=(X, Y))
+    made.after(0)
+    assert made.closed(Closed.STRANGE) == ["open line"]
+    assert made.closed(Closed.STRANGE) == []
+    assert "join string" in made.agent.why
+
+
 # files
 
 

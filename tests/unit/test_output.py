@@ -191,6 +191,13 @@ ID      STATE    FINGERPRINT  FILED
 master           ff:00
 m1      pending  ab:cd        2026-01-02 03:04:05"""
     assert render("keys", keys).startswith("ID  STATE    FINGERPRINT  FILED\nm1")
+    keys = [{"id": "m1", "state": "accepted", "confirmed": False}, {"id": "m2", "state": "accepted", "confirmed": True},
+            {"id": "m3", "state": "pending", "confirmed": None}]
+    assert render("keys", {"keys": keys, "master": {}}) == """\
+ID  STATE     FINGERPRINT  FILED  CONFIRMED
+m1  accepted                      no
+m2  accepted                      yes
+m3  pending"""
 
 
 @pytest.mark.parametrize(("value", "shown"), [

@@ -7,7 +7,8 @@ import pytest
 from common.errors import NotFoundError
 from common.ids import MinionId
 from common.link import Connection, Key
-from common.messages import Enrol, Offer
+from common.messages import Enrol, Offer, Trusts
+from master.core.core import Terms
 from tests.lib.cores import Ruled, minion
 from tests.lib.told import told
 
@@ -141,3 +142,64 @@ def test_a_job_for_one_that_does_not_come_back_is_undelivered(master: Ruled) -> 
     master.gone(1, "m1")
     master.publish("m1")
     assert any("m1=undelivered" in line for line in master.after(60))
+
+
+# the master's key
+
+
+X, Y = Key("x" * 40), Key("y" * 40)
+
+
+@pytest.fixture
+def changing(master: Ruled) -> Ruled:
+    """The master has X and is about to have Y; m1 is told of it, m2 is away."""
+    told(master.core.change_terms(Terms(master="us", key=X), master.now))
+    assert told(master.core.change_terms(Terms(master="us", key=X, next_key=Y), master.now)) == ["to 1: masterkey y"]
+    return master
+
+
+def knows(master: Ruled) -> dict[str, bool | None]:
+    return {row.id: master.core.rotation.knows(row) for row in master.core.keys.rows()}
+
+
+def test_who_has_confirmed_the_next_key(changing: Ruled) -> None:
+    assert knows(changing) == {"m1": False, "m2": False}
+    assert changing.say(1, "m1", Trusts(key=NEW)) == [], "another key is no answer"
+    assert changing.say(1, "m1", Trusts(key=Y)) == ["save key k-m1 of m1 accepted", "event key of m1 confirmed"]
+    assert changing.say(1, "m1", Trusts(key=Y)) == []
+    assert (knows(changing), changing.core.rotation.missing()) == ({"m1": True, "m2": False}, ["m2"])
+    assert changing.hello(2, "m2")[-1] == "to 2: welcome, next key y"
+    assert knows(changing) == {"m1": True, "m2": False}, "it has proved the present key, not the next"
+    assert changing.say(2, "m2", Trusts(key=Y))
+    changing.gone(1, "m1")
+    changing.hello(3, "m1")
+    assert changing.core.rotation.missing() == []
+
+
+def test_a_confirmation_is_kept(changing: Ruled) -> None:
+    changing.say(1, "m1", Trusts(key=Y))
+    again = Ruled(minions=changing.core.keys.rows())
+    again.core.change_terms(Terms(master="us", key=X, next_key=Y), again.now)
+    assert again.core.rotation.missing() == ["m2"]
+
+
+def test_who_missed_the_change_is_shown_until_it_comes(changing: Ruled) -> None:
+    changing.hello(2, "m2")
+    changing.say(1, "m1", Trusts(key=Y))
+    assert told(changing.core.change_terms(Terms(master="us", key=Y), changing.now)) == []
+    assert knows(changing) == {"m1": True, "m2": False}
+    changing.gone(2, "m2")
+    assert changing.hello(3, "m2")[-1] == "to 3: welcome"
+    assert knows(changing) == {"m1": True, "m2": True}
+
+
+def test_without_a_change_there_is_nothing_to_know(master: Ruled) -> None:
+    assert knows(master) == {"m1": None, "m2": None}
+
+
+def test_a_job_that_comes_while_the_master_changes_over_waits(changing: Ruled) -> None:
+    changing.core.change_terms(Terms(master="us", key=Y), changing.now)
+    changing.gone(1, "m1")
+    _, effects = changing.publish("m*")
+    assert [line for line in effects if line.startswith("save job")] == ["save job 0 m1=planned m2=undelivered"]
+    assert any(line.startswith("to 2: publish") for line in changing.meet(2, "m1"))

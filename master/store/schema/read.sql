@@ -52,7 +52,7 @@ SELECT stop, minion, jid, how, signal, grace, by, at FROM stop ORDER BY stop, mi
 
 -- name: minions
 -- Every key.
-SELECT key, id, state, filed, version, last_seen, start, connection, facts, boot_id, highest, strange, reason
+SELECT key, id, state, filed, version, last_seen, start, connection, facts, boot_id, highest, strange, reason, trusts
 FROM minion ORDER BY key;
 
 -- name: tokens

@@ -56,8 +56,8 @@ DELETE FROM stop WHERE stop = ? AND minion = ?;
 -- name: put_minion
 -- Insert or replace one key.
 INSERT OR REPLACE INTO minion (key, id, state, filed, version, last_seen, start, connection, facts, boot_id, highest,
-                               strange, reason)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                               strange, reason, trusts)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: drop_minion
 -- Forget one key.
