@@ -13,7 +13,7 @@ from pathlib import Path
 
 from common.control import MASTER, Connection
 from common.errors import JrError
-from common.proc import lock, processes
+from common.proc import processes
 from tests.lib.fleet import SCRIPTS, Fleet
 from tests.lib.wait import until
 
@@ -47,7 +47,7 @@ class Member:
     @property
     def pid(self) -> int | None:
         """The pid of the daemon, None when it does not run; also when somebody else started it."""
-        return lock.holder(self.state / "lock")
+        return self._fleet.pid(self.name)
 
     @property
     def ready(self) -> bool:
@@ -86,16 +86,7 @@ class Member:
 
     def send(self, number: signal.Signals) -> bool:
         """Send it a signal; False when it does not run."""
-        pidfd = lock.open_holder(self.state / "lock")
-        if pidfd is None:
-            return False
-        try:
-            signal.pidfd_send_signal(pidfd, number)
-        except ProcessLookupError:
-            return False
-        finally:
-            os.close(pidfd)
-        return True
+        return self._fleet.try_send(self.name, number)
 
     def end(self, number: signal.Signals = signal.SIGKILL) -> bool:
         """End it by a signal, and wait until it is gone; False when it did not run."""

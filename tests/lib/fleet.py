@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import pwd
-import select
 import shutil
 import signal
 import subprocess
@@ -24,6 +23,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from common.proc import lock
 from tests.lib.wait import until
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
@@ -208,29 +208,30 @@ class Fleet:
         until(lambda: socket.exists() and self.pid(name) == self._alone[-1].pid, what=f"{name} is up")
 
     def pid(self, name: str) -> int | None:
-        """The pid of a daemon, None when it does not run."""
-        for line in self.command("jr-local", "status").out.splitlines():
-            words = line.split()
-            if words[0] == name:
-                return int(words[3]) if words[1] == "up" else None
-        return None
+        """The pid of a daemon, by the lock on its state folder and whoever started it; None when it does not run."""
+        return lock.holder(self.state(name) / "lock")
 
-    def send(self, name: str, number: signal.Signals) -> None:
-        """Send a daemon a signal."""
-        pid = self.pid(name)
-        assert pid is not None, f"{name} does not run"
-        os.kill(pid, number)
-
-    def end(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
-        """End a daemon by a signal, and wait until it is gone."""
-        pid = self.pid(name)
-        assert pid is not None, f"{name} does not run"
-        pidfd = os.pidfd_open(pid)
+    def try_send(self, name: str, number: signal.Signals) -> bool:
+        """Send a daemon a signal; False when it does not run."""
+        pidfd = lock.open_holder(self.state(name) / "lock")
+        if pidfd is None:
+            return False
         try:
             signal.pidfd_send_signal(pidfd, number)
-            assert select.select([pidfd], [], [], SECONDS)[0], f"{name} does not end"
+        except ProcessLookupError:
+            return False
         finally:
             os.close(pidfd)
+        return True
+
+    def send(self, name: str, number: signal.Signals) -> None:
+        """Send a daemon that runs a signal."""
+        assert self.try_send(name, number), f"{name} does not run"
+
+    def end(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """End a daemon that runs by a signal, and wait until it is gone."""
+        self.send(name, number)
+        until(lambda: self.pid(name) is None, SECONDS, f"{name} ends")
 
     def restart(self, *names: str, number: signal.Signals = signal.SIGTERM) -> None:
         """End daemons and start them again, with the settings they then have."""
