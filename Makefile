@@ -30,8 +30,9 @@ bench: $(DEV)  ## measure, each figure beside a yardstick of the same run
 soak: $(DEV)  ## run 1,000 simulated worlds
 	$(BIN)/python -m tests.sim.soak 1000
 
-chaos: $(DEV)  ## run 1,000 real jobs while daemons are killed at random
-	$(BIN)/python -m tests.chaos
+chaos: $(DEV)  ## run 1,000 real jobs while daemons are killed at random; then kill each process at each third system call
+	$(BIN)/python -m tests.chaos storm
+	$(BIN)/python -m tests.chaos crash --every 3
 
 clean:  ## remove what the other targets made
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

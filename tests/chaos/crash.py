@@ -181,11 +181,12 @@ class Tally:
                 f"with a failed fsync; complete after {self.slowest:.1f} s at most; broken promises {self.broken}")
 
 
-def _chosen(part: str | None, call: str | None) -> Iterator[tuple[str, str, str, str]]:
+def _chosen(chosen: argparse.Namespace) -> Iterator[tuple[str, str, str, str]]:
     """Part, phase, fault and call of each loop that is wanted."""
-    for (name, phase), faults in CALLS.items():
-        for fault, calls in faults.items():
-            yield from ((name, phase, fault, one) for one in calls if part in (None, name) and call in (None, one))
+    for (part, phase), faults in CALLS.items():
+        if chosen.part in (None, part) and chosen.phase in (None, phase):
+            for fault, calls in faults.items():
+                yield from ((part, phase, fault, call) for call in calls if chosen.call in (None, call))
 
 
 def _play_call(player: Loop, tally: Tally, several: Iterator[Point]) -> None:
@@ -222,6 +223,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     """What may be said on the command line."""
     parser.add_argument("--every", type=int, default=1, help="take each so-many-th call (default 1)")
     parser.add_argument("--part", help="only this one: agent, spawner, master")
+    parser.add_argument("--phase", help="only this one: work, start")
     parser.add_argument("--call", help="only this one: fsync, write ...")
 
 
@@ -234,7 +236,7 @@ def run(chosen: argparse.Namespace) -> int:
     tally = Tally()
     with members(1) as fleet:
         player = Loop(fleet)
-        for part, phase, fault, call in _chosen(chosen.part, chosen.call):
+        for part, phase, fault, call in _chosen(chosen):
             _play_call(player, tally, points(part, phase, fault, call, chosen.every))
     print(tally.line())
     return 1 if tally.broken else 0
