@@ -352,17 +352,21 @@ class JobFolders:
     def drop_outputs(self, before: float) -> int:
         """Remove captured output that was last written before `before`, epoch seconds; how many files went.
 
-        That of a job with a supervisor stays, however silent it is.
+        That of a job with a supervisor stays, however silent it is, and that of a return which the master does not
+        have: it may be away for long, and a wall clock may step.
         """
         count = 0
         for path in self._files(self.layout.output):
             with contextlib.suppress(OSError, ValueError):
-                if path.lstat().st_mtime < before and not self.has_supervisor(Jid(path.stem)):
+                if path.lstat().st_mtime < before and not self._is_wanted(Jid(path.stem)):
                     path.unlink()
                     count += 1
         return count
 
     # inside
+
+    def _is_wanted(self, jid: Jid) -> bool:
+        return self.layout.spool_of(jid).exists() or self.has_supervisor(jid)
 
     def _files(self, folder: Path) -> list[Path]:
         """What lies in a folder, in order of names; files that are being written are none yet."""

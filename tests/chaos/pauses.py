@@ -6,9 +6,12 @@ Jobs start and end meanwhile. Nothing may be lost falsely or start twice, and al
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
+from pathlib import Path
+from typing import Any
 
 from tests.chaos.heal import Healed, begin, heal, pause
 from tests.chaos.jobs import Book, Work
@@ -41,29 +44,41 @@ def paused(fleet: Members, who: str, seconds: float) -> Healed:
     book = Book(fleet, f"pause-{who}")
     lengths = (0.0, 0.3, 0.8, 1.3)
     works = [Work(number, "m1", length * seconds, number) for number, length in enumerate(lengths)]
-    jids = begin(fleet, book, works)
-    pids = _chosen(fleet, who, jids[1:])
+    records = [fleet.minions[0].state / "proc" / f"{jid}.json" for jid in begin(fleet, book, works)[1:]]
+    until(lambda: all(not record or record["pid"] for record in map(_read, records)), what="all jobs run")
+    pids = _chosen(fleet, who, records)
     try:
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+        _send(pids, signal.SIGSTOP)
         pause(seconds / 2)
         if who != "master":
             with fleet.connection() as connection:
                 book.publish(connection, Work(len(works), "m1", 0.1, 9))
         pause(seconds / 2)
     finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        _send(pids, signal.SIGCONT)
     return heal(fleet, book)
 
 
-def _chosen(fleet: Members, who: str, jids: list[str]) -> list[int]:
+def _chosen(fleet: Members, who: str, records: list[Path]) -> list[int]:
     """The pids that this word means; of supervisors all that have a job under way."""
     minion = fleet.minions[0]
     if who == "supervisor":
-        paths = [minion.state / "proc" / f"{jid}.json" for jid in jids]
-        until(lambda: all(json.loads(path.read_text())["pid"] for path in paths), what="all jobs run")
-        return [json.loads(path.read_text())["supervisor"] for path in paths]
+        return [record["supervisor"] for record in map(_read, records) if record]
     pid = {"master": fleet.master.pid, "agent": minion.pid, "spawner": minion.spawner()}[who]
     assert pid is not None
     return [pid]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A proc record, empty when its job is over."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def _send(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):  # a job may be over before its supervisor is stopped
+            os.kill(pid, number)

@@ -1,7 +1,6 @@
 """R-A2: one daemon is killed again and again at a fixed beat while jobs start, run and end, each as if nothing were.
 
-The jobs are asked for in equal shares, each just before a kill: as soon as their records are on the minion's disk. An
-agent that dies a moment earlier, between a job's claim and its record, never starts it: such a job ends `refused`.
+The jobs are asked for in equal shares, each just before a kill: as soon as their records are on the minion's disk.
 """
 
 from __future__ import annotations

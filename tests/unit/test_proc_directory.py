@@ -362,6 +362,15 @@ def test_old_output_goes(folders: JobFolders) -> None:
     assert [path.name for path in folders.layout.output.iterdir()] == [f"{B}.out"]
 
 
+def test_output_of_a_return_that_nobody_has_yet_stays(folders: JobFolders) -> None:  # R-B31
+    path = folders.layout.output_of(A)[0]
+    path.write_text("x")
+    folders.layout.spool_of(A).touch()
+    assert folders.drop_outputs(clock.wall() + 10 * 365 * 86400) == 0
+    folders.spool_remove(A)
+    assert folders.drop_outputs(clock.wall() + 10 * 365 * 86400) == 1
+
+
 # what the host cannot do for a while
 
 
