@@ -45,7 +45,7 @@ def paused(fleet: Members, who: str, seconds: float) -> Healed:
     lengths = (0.0, 0.3, 0.8, 1.3)
     works = [Work(number, "m1", length * seconds, number) for number, length in enumerate(lengths)]
     records = [fleet.minions[0].state / "proc" / f"{jid}.json" for jid in begin(fleet, book, works)[1:]]
-    until(lambda: all(not record or record["pid"] for record in map(_read, records)), what="all jobs run")
+    until(lambda: all(book.marks(work.number, "m1") for work in works), what="all jobs run")
     pids = _chosen(fleet, who, records)
     try:
         _send(pids, signal.SIGSTOP)
