@@ -18,7 +18,7 @@ from master.records import Minion
 
 Gone = Callable[[Connection, MinionId, float, str], list[do.Effect]]
 TWICE = "it said hello twice"
-SHOWN = 8
+SHOWN = 13
 """Characters of a boot id that are enough for people to tell two of them apart."""
 
 

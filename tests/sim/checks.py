@@ -111,11 +111,16 @@ def check_quiet(world: World) -> None:
         if (jid, minion) not in truth.pairs:
             world.fail(f"P9: the master never heard of {world.name(jid)} on {minion}")
     for party in world.minions.values():
-        disk = party.machine.disk
-        if disk.spool or disk.records or party.machine.locks:
-            world.fail(f"P9: {party.id} still has {[*disk.spool]} to send, {[*disk.records]} to run")
-        assert party.host is not None
-        if any(party.host.figures().values()):
-            world.fail(f"P9: {party.id} still has {party.host.figures()}")
+        check_empty(world, party)
     if truth.stops:
         world.fail(f"P9: stops wait for an answer: {truth.stops}")
+
+
+def check_empty(world: World, party: SimMinion) -> None:
+    """A minion with nothing to do and nothing to say."""
+    disk = party.machine.disk
+    if disk.spool or disk.records or party.machine.locks:
+        world.fail(f"P9: {party.name} still has {[*disk.spool]} to send, {[*disk.records]} to run")
+    assert party.host is not None
+    if any(party.host.figures().values()):
+        world.fail(f"P9: {party.name} still has {party.host.figures()}")

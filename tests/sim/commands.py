@@ -12,6 +12,7 @@
     fail PARTY               its next commit fails                       forget         the next two recalls fail
     weather LOST TWICE LATE  chances of each message                     deaf CHANCE    notices of supervisors get lost
     reject|accept|delete MINION                                          wait SECONDS
+    clone MINION [STARTS]    another machine begins with its key, and so many starts behind it: MINION-twin
     settle                   all faults end, and everything must heal (P9)
 """
 
@@ -50,7 +51,7 @@ class Commands:
             "reject": self._key, "accept": self._key, "delete": self._key,
             **dict.fromkeys(("crash", "start", "freeze", "clock", "slow", "fail"), self._party),
             **dict.fromkeys(("reboot", "cut", "part", "full"), self._minion),
-            "weather": self._weather, "deaf": self._deaf,
+            "clone": self._clone, "weather": self._weather, "deaf": self._deaf,
             "wait": lambda words: world.run(float(words[1])), "settle": lambda _: world.settle(),
         }
 
@@ -146,10 +147,13 @@ class Commands:
             case "cut":
                 network.cut(minion)
             case "part":
-                network.part(minion.id)
-                self.world.at(float(words[2]), lambda: network.join(minion.id))
+                network.part(minion.name)
+                self.world.at(float(words[2]), lambda: network.join(minion.name))
             case "full":
                 minion.machine.full_until = self.world.time + float(words[2])
+
+    def _clone(self, words: list[str]) -> None:
+        self.world.clone(MinionId(words[1]), int(words[2]) if len(words) > 2 else 0)
 
     def _find(self, name: str) -> SimMinion:
         return self.world.minions[MinionId(name)]

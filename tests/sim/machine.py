@@ -56,11 +56,13 @@ class Supervisor(Struct, eq=False):
 class Machine:
     """One host. The agent's process comes and goes on it."""
 
-    def __init__(self, world: World, name: MinionId) -> None:
+    def __init__(self, world: World, known_as: MinionId, name: str) -> None:
+        """`known_as` is the minion id, which two machines may share; `name` is its own."""
         self.world = world
-        self.id = name
+        self.id = known_as
+        self.name = name
         self.disk = Disk()
-        self.boot_id = "boot-1"
+        self.boot_id = f"{name} boot 1"
         self.boots = 1
         self.booted = world.time - world.chance.uniform(10, 1000)
         self.wall_ahead = 0.0
@@ -80,9 +82,9 @@ class Machine:
 
     def reboot(self) -> None:
         """The power fails and comes back: no process survives, and the boot clock begins anew."""
-        self.world.say(f"{self.id} reboots")
+        self.world.say(f"{self.name} reboots")
         self.boots += 1
-        self.boot_id = f"boot-{self.boots}"
+        self.boot_id = f"{self.name} boot {self.boots}"
         self.booted = self.world.time
         self.locks.clear()
         for jid, removed in self.disk.unsynced.items():

@@ -34,13 +34,13 @@ READ, WRITE, RUN = "sim.read", "sim.write", "sim.run"
 
 
 class SimMinion(Process):
-    """One minion."""
+    """One minion; or the twin of one: another machine with a copy of its key, and so of its id."""
 
-    def __init__(self, world: World, name: MinionId, max_jobs: int = 0) -> None:
+    def __init__(self, world: World, name: MinionId, max_jobs: int = 0, known_as: MinionId | None = None) -> None:
         super().__init__(world, name, DURABLE)
-        self.id = name
+        self.id = known_as or name
         self.max_jobs = max_jobs
-        self.machine = Machine(world, name)
+        self.machine = Machine(world, self.id, name)
         self.line: Line | None = None
         self.agent: Agent | None = None
         self.host: Host | None = None
@@ -64,7 +64,7 @@ class SimMinion(Process):
         """Start the agent, and take over what the disk holds: see `HostShell.open`."""
         if self.alive:
             return
-        self.world.say(f"{self.id} starts")
+        self.world.say(f"{self.name} starts")
         self.boot()
         machine, disk = self.machine, self.machine.disk
         disk.starts += 1

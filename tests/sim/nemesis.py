@@ -9,6 +9,10 @@ ROUNDS = (20, 120)
 """Commands of one world, at least and at most, beside the waiting between them."""
 
 
+CLONES = 5
+"""Of so many worlds, one has machines that share a key."""
+
+
 class Nemesis:
     """One seed's plan."""
 
@@ -18,6 +22,8 @@ class Nemesis:
         self.max_jobs = self._chance.choice([0, 0, 1, 2])
         self.lost_after = self._chance.choice([40.0, 120.0, 600.0])
         self._jobs: list[str] = []
+        self._clones = seed % CLONES == CLONES - 1
+        self._twins: list[str] = []
 
     def commands(self) -> Iterator[str]:
         """Everything that befalls the world, up to its healing."""
@@ -53,25 +59,27 @@ class Nemesis:
         chance = self._chance
         what = chance.choice(["publish"] * 5 + ["read", "write", "begin", "begin", "stop", "stop", "stop", "here"])
         if what == "stop" and self._jobs:
-            minion = f" {self._minion()}" if chance.random() < 0.3 else ""
+            minion = f" {self._own()}" if chance.random() < 0.3 else ""
             return f"stop {chance.choice(self._jobs[-3:])} {chance.choice(['term', 'kill', 'kill', 'signal'])}{minion}"
         if what == "here" and self._jobs:
             return f"here {self._minion()} {chance.choice(self._jobs[-3:])} {chance.choice(['term', 'kill', 'signal'])}"
         name = f"J{len(self._jobs) + 1}"
         self._jobs.append(name)
         within = f"within {chance.choice([0.5, 3, 20, 60])} as {name}"
-        target = chance.choice(["*", "*", self._minion()])
+        target = chance.choice(["*", "*", self._own()])
         if what in ("read", "write"):
             return f"{what} {target} {within}"
         code = f"exit {chance.choice([0, 0, 3])}"
         limit = f" timeout {chance.choice([1, 5])}" if chance.random() < 0.2 else ""
         seconds = chance.choice([0.01, 0.5, 4, 15])
         if what == "begin":
-            return f"begin {self._minion()} {seconds} {code}{limit} {within}"
+            return f"begin {self._own()} {seconds} {code}{limit} {within}"
         return f"publish {target} {seconds} {code}{limit} {within}"
 
     def _trouble(self) -> str:
         chance = self._chance
+        if self._clones and chance.random() < 0.15:
+            return self._clone()
         what = chance.choice([
             "crash", "crash", "crash", "reboot", "orphan", "freeze", "cut", "part", "clock", "slow", "full", "fail",
             "forget", "key"])
@@ -90,13 +98,22 @@ class Nemesis:
             case "forget":
                 return "forget"
             case "key":
-                return f"{chance.choice(['reject', 'accept', 'accept', 'delete'])} {self._minion()}"
+                return f"{chance.choice(['reject', 'accept', 'accept', 'delete'])} {self._own()}"
         return f"{what} {self._minion()}"
 
     def _pause(self) -> float:
         return self._chance.choice([0.002, 0.03, 0.03, 0.1, 0.5, 4, 20, 50]) * self._chance.random()
 
+    def _clone(self) -> str:
+        """A copy of the key alone, or with as many starts behind it as its machine may have."""
+        minion = self._own()
+        self._twins.append(f"{minion}-twin")
+        return f"clone {minion} {self._chance.choice([0, 1, 2, 5])}"
+
     def _minion(self) -> str:
+        return self._chance.choice(self._twins) if self._twins and self._chance.random() < 0.3 else self._own()
+
+    def _own(self) -> str:
         return f"m{self._chance.randint(1, self.minions)}"
 
     def _party(self) -> str:

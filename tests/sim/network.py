@@ -15,7 +15,6 @@ from msgspec import Struct
 
 from common.codec import encode, enrolled, from_master, from_minion
 from common.codec import enrol as claims
-from common.ids import MinionId
 from common.link import Closed, Connection
 from common.messages import Accepted, Ack, Message, Publish, Refused, Return, Started, Stop, Stopped
 
@@ -63,7 +62,7 @@ class Network:
         self._world = world
         self.weather = Weather()
         self.lines: dict[Connection, Line] = {}
-        self.cut_off: set[MinionId] = set()
+        self.cut_off: set[str] = set()
         self._numbers = itertools.count(1)
 
     # the minions' end
@@ -153,15 +152,15 @@ class Network:
 
     # partitions
 
-    def part(self, minion: MinionId) -> None:
+    def part(self, minion: str) -> None:
         """Nothing passes between this minion and the master, and neither notices."""
         self.cut_off.add(minion)
 
-    def join(self, minion: MinionId) -> None:
+    def join(self, minion: str) -> None:
         """The partition is over: what the transport kept trying goes through, in order."""
         self.cut_off.discard(minion)
         for line in list(self.lines.values()):
-            if line.minion.id == minion:
+            if line.minion.name == minion:
                 stuck, line.stuck = line.stuck, []
                 for up, action in stuck:
                     self._carry(line, up, action)
@@ -184,7 +183,7 @@ class Network:
 
     def _later(self, minion: SimMinion, up: bool, arrive: Callable[[Line], None]) -> None:
         def late() -> None:
-            if minion.line is not None and not minion.line.enrol and minion.id not in self.cut_off:
+            if minion.line is not None and not minion.line.enrol and minion.name not in self.cut_off:
                 arrive(minion.line)
         party = self._world.master if up else minion
         self._world.at(self._world.chance.uniform(0.0, LATEST) ** self._world.chance.random(), late, party)
@@ -195,7 +194,7 @@ class Network:
         line.arrives[up] = at
 
         def arrive() -> None:
-            if line.minion.id in self.cut_off:
+            if line.minion.name in self.cut_off:
                 line.stuck.append((up, action))
             else:
                 action()

@@ -231,6 +231,8 @@ class Truth:
                 self._must(jid in self.done and self._announced[jid] == 1, "P4", jid, "is told done twice or early")
             case do.MinionUp(minion):
                 self._world.say(f"{minion} is up")
+            case do.KeyChanged(minion, "quarantined", reason):
+                self._world.say(f"the key of {minion} is put into quarantine: {reason}")
             case do.MinionDown(minion, reason):
                 self._world.say(f"{minion} is down: {reason}")
 

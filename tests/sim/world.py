@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 
 from common.ids import Jid, MinionId
-from tests.sim.checks import check, check_quiet
+from tests.sim.checks import check, check_empty, check_quiet
 from tests.sim.master import SimMaster
 from tests.sim.minion import SimMinion
 from tests.sim.network import Network, Weather
@@ -23,6 +23,10 @@ LOST_AFTER = 600.0
 """Seconds: a shorter absence than real masters allow, so that worlds need not run for a day."""
 HEALING = 120.0
 """Seconds after the last fault until everything is complete (P9), beyond what deadlines allow."""
+
+
+SETTLING = 60.0
+"""Seconds in which an alarm about keys is raised, if it is."""
 
 
 class Broken(AssertionError):
@@ -105,14 +109,49 @@ class World:
             minion.fail_commits = 0
             minion.machine.full_until = 0.0
             minion.disk_seconds = minion.COMMIT
-            self.network.join(minion.id)
+            self.network.join(minion.name)
             minion.start()
             self.master.readmit(minion)
+        self._part_twins()
         open_jobs = [job for job in self.truth.jobs.values() if job.jid not in self.truth.done]
         latest = max((job.start_by - self.master.now() for job in open_jobs), default=0.0)
         self.run(HEALING + max(0.0, latest) + self.master.terms.answer_grace)
         check_quiet(self)
         self.verify()
+
+    # machines that share a key
+
+    def clone(self, name: MinionId, starts: int) -> None:
+        """Another machine begins with this minion's key, and with so many starts behind it as were copied."""
+        twin = MinionId(f"{name}-twin")
+        if twin not in self.minions:
+            self.minions[twin] = SimMinion(self, twin, self.minions[name].max_jobs, known_as=name)
+            self.minions[twin].machine.disk.starts = starts
+        self.minions[twin].start()
+
+    def _part_twins(self) -> None:
+        """What an operator does about a quarantine: each host in turn has the key alone, and the twin loses it."""
+        twins = [minion for minion in self.minions.values() if minion.name != minion.id]
+        if not twins:
+            return
+        for twin in twins:
+            self.minions[twin.id].die()
+            twin.start()
+        self._readmit(twins)
+        self.run(HEALING)
+        for twin in twins:
+            check_empty(self, twin)
+            twin.die()
+            del self.minions[MinionId(twin.name)]
+            self.minions[twin.id].start()
+        self._readmit(twins)
+
+    def _readmit(self, minions: list[SimMinion]) -> None:
+        """Accept their keys; a little later again, since this turn may be one too many, which raises the alarm."""
+        for _ in range(2):
+            for minion in minions:
+                self.master.readmit(minion)
+            self.run(SETTLING)
 
     # words
 
