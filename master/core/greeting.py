@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from msgspec import UNSET, structs
+from msgspec import UNSET, Raw, structs
 
+from common.codec import CodecError, unpack
 from common.ids import MinionId
 from common.link import Connection
 from common.messages import FACTS_LIMIT, Hello, Ping, Pong, Welcome
@@ -18,8 +20,12 @@ from master.records import Minion
 
 Gone = Callable[[Connection, MinionId, float, str], list[do.Effect]]
 TWICE = "it said hello twice"
-SHOWN = 13
+SHOWN = 8
 """Characters of a boot id that are enough for people to tell two of them apart."""
+LONGEST = 64
+"""Characters of what a host says of itself."""
+ADDRESSES = 2
+"""Addresses of a host that are shown."""
 
 
 class Greeter:
@@ -130,5 +136,22 @@ class Greeter:
 
 def _two_answer(row: Minion, newcomer: Newcomer) -> str:
     hello = newcomer.hello
-    return (f"two hosts answer with this key: one of boot {row.boot_id[:SHOWN]}, start {row.start}, and one of boot "
-            f"{hello.boot_id[:SHOWN]}, start {hello.start}")
+    return (f"two hosts answer with this key: {_whence(row.facts, row.boot_id, row.start)}, and "
+            f"{_whence(hello.facts, hello.boot_id, hello.start)}")
+
+
+def _whence(facts: Raw, boot_id: str, start: int) -> str:
+    """What an operator finds a host by, as far as it says: its name, addresses, boot and start."""
+    said = _said(facts)
+    addresses = said.get("addresses")
+    shown = [str(address)[:LONGEST] for address in addresses[:ADDRESSES]] if isinstance(addresses, list) else []
+    at = f" at {' '.join(shown)}" if shown else ""
+    return f"{str(said.get('host', 'one'))[:LONGEST]}{at} (boot {boot_id[:SHOWN]}, start {start})"
+
+
+def _said(facts: Raw) -> dict[str, Any]:
+    try:
+        said = unpack(facts)
+    except CodecError:
+        return {}
+    return said if isinstance(said, dict) else {}

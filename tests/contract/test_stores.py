@@ -79,7 +79,8 @@ def stop(name: str, minion: str = "a", number: int = 1) -> Stop:
 
 def minion(name: str, key: str, start: int = 1) -> Minion:
     return Minion(id=MinionId(name), key=Key(key), state="accepted", filed=NOON, version="0.1.0", last_seen=NOON + 5,
-                  start=start, connection=2, facts=Raw(pack({"os": "Linux"})))
+                  start=start, connection=2, facts=Raw(pack({"os": "Linux"})), boot_id="3f", highest=7, strange=True,
+                  reason="two hosts")
 
 
 class TestEmpty:

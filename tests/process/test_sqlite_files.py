@@ -269,6 +269,17 @@ class TestMigrations:
         monkeypatch.undo()
         assert "newer jr" in refused(path)
 
+    def test_the_keys_of_the_first_version_still_load(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = tmp_path / "old.db"
+        monkeypatch.setattr("master.store.opening.migrations", lambda: migrations()[:1])
+        SqliteStore(path).close()
+        change(path, "INSERT INTO minion VALUES ('k', 'a', 'accepted', 1.0, '0.1', NULL, 4, 2, x'80')")
+        monkeypatch.undo()
+        store = SqliteStore(path)
+        (row,) = store.snapshot().minions
+        store.close()
+        assert (row.id, row.start, row.boot_id, row.highest, row.strange, row.reason) == ("a", 4, "", 0, False, "")
+
     def test_one_that_fails_changes_nothing(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         broken = [*migrations(), "BEGIN IMMEDIATE;\nDROP TABLE token;\nDROP TABLE unheard_of;\nCOMMIT;"]
         monkeypatch.setattr("master.store.opening.migrations", lambda: broken)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
+from common.codec import pack
 from common.ids import MinionId
 from common.link import Key
 from common.messages import Hello, Ping, Pong
@@ -176,13 +177,27 @@ def test_two_that_answer_are_put_into_quarantine(master: Master) -> None:
     name, _ = master.publish("m1")
     master.greet(2, 6, boot="other")
     effects = master.pong(1)
-    why = "two hosts answer with this key: one of boot b, start 5, and one of boot other, start 6"
+    why = "two hosts answer with this key: one (boot b, start 5), and one (boot other, start 6)"
     assert effects == ["save key k-m1 of m1 quarantined", "cut key k-m1", f"event key of m1 quarantined: {why}",
                        "event down m1: its key is in quarantine"]
     assert master.state == ("quarantined", why)
     assert master.core.ledger.jobs[name].pairs[MinionId("m1")].state is State.SENT
     assert master.pong(2) == []
     assert master.gone(1, "m1") == master.gone(2, "m1") == []
+
+
+def test_the_alarm_names_both_hosts_as_far_as_they_say_who_they_are(master: Master) -> None:
+    facts = {"host": "web1" + "x" * 100, "addresses": ["192.0.2.7", "192.0.2.8", "192.0.2.9"]}
+    master.say(2, "m1", Hello(version="1", boot_id="0123456789", start=6, connection=1, facts=Raw(pack(facts))))
+    master.pong(1)
+    assert master.state[1].endswith(f", and web1{'x' * 60} at 192.0.2.7 192.0.2.8 (boot 01234567, start 6)")
+
+
+@pytest.mark.parametrize("facts", [b"\xc1", b"\x90", b"\x81\xa9addresses\x01"])
+def test_facts_that_are_none_do_no_harm(master: Master, facts: bytes) -> None:  # P8
+    master.say(2, "m1", Hello(version="1", boot_id="other", start=6, connection=1, facts=Raw(facts)))
+    master.pong(1)
+    assert master.state[1].endswith("and one (boot other, start 6)")
 
 
 @pytest.mark.parametrize("order", [(1, 2), (2, 1)])
