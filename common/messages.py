@@ -39,6 +39,10 @@ HELD_PAGE = 2000
 """Pairs in one `Held` page: about 100 KiB, far below the size of a frame."""
 
 
+NO_SECRETS = Raw(b"\x80")
+"""The packed map of the secrets of a job that has none."""
+
+
 class Message(Struct, frozen=True, kw_only=True, tag_field="kind", tag=str.lower, forbid_unknown_fields=True):
     """Base of all: `{"v": 1, "kind": ...}`. Another version is refused as it is decoded."""
 
@@ -307,7 +311,10 @@ class Publish(Message, frozen=True, kw_only=True):
 
     jid: Jid
     job: JobFields
+    """As it may be shown: the minion's return carries it just so."""
     start_by: float
+    secrets: Raw | UnsetType = UNSET
+    """A packed map: the arguments by name that only the payload may read. Unset when there are none."""
 
 
 class Stop(Message, frozen=True, kw_only=True):

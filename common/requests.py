@@ -10,6 +10,7 @@ from msgspec import Meta, Raw, Struct
 from common.codec import ARGS_LIMIT, pack
 from common.errors import UsageError
 from common.messages import JobFields, LeftBehind
+from common.secrets import hide
 
 Seconds = Annotated[float, Meta(ge=0, le=10 * 365 * 86400)]
 R = TypeVar("R", bound=Struct)
@@ -29,6 +30,8 @@ class CallRequest(Request, frozen=True, kw_only=True):
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     typed: bool = False
+    secret: Annotated[list[Annotated[str, Meta(max_length=200)]], Meta(max_length=200)] = []
+    """Names in `kwargs` whose values only the payload may read, beside those that are secret anyway."""
     timeout: Seconds | None = None
     left_behind: LeftBehind | None = None
 
@@ -52,6 +55,11 @@ def job_fields(request: CallRequest, user: str, grace: float) -> JobFields:
         raise UsageError(f"cannot send {len(args) + len(kwargs)} bytes of arguments: the limit is {ARGS_LIMIT}")
     return JobFields(function=request.function, args=Raw(args), kwargs=Raw(kwargs), user=user,
                      timeout=request.timeout, grace=grace, typed=request.typed, left_behind=request.left_behind)
+
+
+def job_and_secrets(request: CallRequest, user: str, grace: float) -> tuple[JobFields, Raw]:
+    """The same, as it may be shown, and its secrets. Raises UsageError also for a secret that cannot be kept."""
+    return hide(job_fields(request, user, grace), marked=request.secret)
 
 
 def _build(kind: type, value: Any) -> Any:

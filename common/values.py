@@ -6,7 +6,7 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from common import typed as typed_text
@@ -40,9 +40,11 @@ class ArgumentsError(UsageError):
 class _Misfit(ValueError):
     """A clause of what is wrong, and the name of the argument that is, or nothing when it is no single one."""
 
-    def __init__(self, clause: str, where: str = "") -> None:
+    def __init__(self, clause: str, where: str = "", plain: str = "") -> None:
+        """`plain` is the clause without the value, where the clause quotes one."""
         super().__init__(clause)
         self.where = where
+        self.plain = plain or clause
 
 
 class Bound(NamedTuple):
@@ -62,8 +64,10 @@ def unknown(name: str, table: Table, broken: Mapping[str, str] | None = None, *,
     return f"cannot call {shown(name)}: {no_such(name, table, broken or {})}"
 
 
-def bind(info: FunctionInfo, name: str, args: list[Any], kwargs: Mapping[str, Any], typed: bool) -> Bound:
-    """The arguments as the function will get them. With `typed` they are the text that somebody typed.
+def bind(info: FunctionInfo, name: str, args: list[Any], kwargs: Mapping[str, Any], typed: bool,
+         secret: Collection[str] = ()) -> Bound:
+    """The arguments as the function will get them. With `typed` they are the text that somebody typed. The values of
+    those named in `secret` are not quoted in errors.
 
     Raises ArgumentsError, "cannot call cmd.run: ...", when one is missing, unknown, too many, given twice, or of the
     wrong kind.
@@ -73,6 +77,9 @@ def bind(info: FunctionInfo, name: str, args: list[Any], kwargs: Mapping[str, An
     except _Misfit as error:
         cannot = f"cannot call {shown(name)}"
         plain = f"{error.where} is missing, unknown or wrong" if error.where else "its arguments do not fit"
+        if error.where in map(shown, secret):
+            # Not `from error`, whose text has the value.
+            raise ArgumentsError(f"{cannot}: {error.plain} (its value is secret)", f"{cannot}: {plain}") from None
         raise ArgumentsError(f"{cannot}: {error}", f"{cannot}: {plain}") from error
 
 
@@ -121,7 +128,7 @@ class _Binder:
             return self._read(key, "list", value)
         if self._extra is not None:
             return self._convert({**self._extra, "name": key}, value)
-        raise _Misfit(self._unknown(key, value, args), shown(key))
+        raise _Misfit(self._unknown(key, value, args), shown(key), self._unknown(key, None, args))
 
     def _all_rest(self, values: list[Any], named: dict[str, Any]) -> list[Any]:
         """What goes into `*args`; it may be given by its name as well, as one list."""
@@ -186,7 +193,8 @@ def _from_text(name: str, hint: Hint, text: str) -> Any:
         value = text if hint == "str" else _CONVERT[hint](text)
     except ValueError as error:
         detail = f" ({error})" if hint in ("list", "dict", "any") else ""
-        raise _Misfit(f"{name} must be {_WORDS[hint]}, not {shown(text)}{detail}", name) from error
+        must = f"{name} must be {_WORDS[hint]}"
+        raise _Misfit(f"{must}, not {shown(text)}{detail}", name, must) from error
     return _checked(name, hint, value)
 
 
@@ -195,7 +203,8 @@ def _checked(name: str, hint: Hint, value: Any) -> Any:
     wrong = not isinstance(value, _TYPES[hint]) or (isinstance(value, bool) and hint in ("int", "float"))
     if wrong:
         quotes = "; put it in quotes" if hint == "str" and isinstance(value, (int, float)) else ""
-        raise _Misfit(f"{name} must be {_WORDS[hint]}, not {shown(repr(value))}{quotes}", name)
+        must = f"{name} must be {_WORDS[hint]}"
+        raise _Misfit(f"{must}, not {shown(repr(value))}{quotes}", name, must + quotes)
     if fault := _fault(value, typed_text.DEPTH):
         raise _Misfit(f"{name} {fault}", name)
     return value
@@ -208,7 +217,7 @@ def _time_limit(name: str, value: Any) -> float | None:
     try:
         seconds = parse_duration(value)
     except ValueError as error:
-        raise _Misfit(f"{name} must be {error}, not {shown(value)}", name) from error
+        raise _Misfit(f"{name} must be {error}, not {shown(value)}", name, f"{name} must be {error}") from error
     if seconds == 0:
         raise _Misfit(f"{name} must be more than 0", name)
     return seconds

@@ -8,7 +8,7 @@ from msgspec import Raw, Struct
 
 from common.ids import Jid, MinionId
 from common.link import Key
-from common.messages import Evidence, JobFields
+from common.messages import NO_SECRETS, Evidence, JobFields
 from common.states import State
 
 
@@ -26,6 +26,8 @@ class Job(Struct, frozen=True, kw_only=True):
     """Pairs of minions that are away wait for them until `start_by`, and are not undelivered at once."""
     metadata: dict[str, str] = {}
     done: float | None = None
+    secrets: Raw = NO_SECRETS
+    """Of a job that is not done: what `fields` does not show, for its minions. Only a snapshot has them."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

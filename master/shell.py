@@ -28,6 +28,8 @@ from master.store.base import BrokenStoreError, Store, StoreError, UnknownJobErr
 _log = logging.getLogger("jr.master")
 T = TypeVar("T")
 
+WIPE = 1.0
+"""Seconds that a deleted secret may stay in the store's log: for all that are deleted meanwhile it is cut once."""
 READERS = 4
 """Threads that read the store beside the one that writes it."""
 
@@ -63,12 +65,14 @@ class Shell:
             (do.Save,), self._commit, self._act, self._broken, self._writer)
         self._waiters: set[asyncio.Future[None]] = set()
         self._alarm = Alarm(self._tick)
+        self._wiping = Alarm(self._wipe)
         self._hub: Hub | None = None
         self._host: LocalHost | None = None
 
     def attach(self, hub: Hub, host: LocalHost) -> None:
         """The two ways out."""
         self._hub, self._host = hub, host
+        self._wiping.set(0.0)  # a master that died may have left some
         self.apply(self.core.begin(self.clock.now()))
 
     def change_terms(self, **changes: Any) -> None:
@@ -117,6 +121,7 @@ class Shell:
         """Commit what is queued, then stop."""
         await self._sequencer.drained()
         self._alarm.cancel()
+        self._wiping.cancel()
         self.watchers.end()
         self._writer.shutdown()
         self._reader.shutdown()
@@ -143,6 +148,8 @@ class Shell:
             case do.Alarm(minion, jid, reason):
                 limited(_log, f"alarm {minion}").warning("refused the word of a minion: %s", reason, extra={
                     "action": "word.refused", "jid": jid, "minion": minion})
+            case do.Wipe():
+                self._wiping.set(WIPE)
             case do.Recall(jid):
                 task = asyncio.ensure_future(self.read(lambda: self._recall(jid)))
                 core = self.core
@@ -236,6 +243,20 @@ class Shell:
         self.apply(self.core.begin(self.clock.now()))
         if self._host is not None:
             self._host.restart()
+
+    def _wipe(self) -> None:
+        task = asyncio.ensure_future(self.write(self.store.wipe))
+        task.add_done_callback(self._wiped)
+
+    def _wiped(self, done: asyncio.Future[bool]) -> None:
+        if done.cancelled():
+            return
+        error = done.exception()
+        if error is not None:
+            limited(_log, "wipe").error("cannot wipe secrets from the log of the store, and try again: %s", error,
+                                        extra={"action": "wipe.failed"})
+        if error is not None or not done.result():
+            self._wiping.set(WIPE)
 
     def _arm(self) -> None:
         """Wake for the next moment at which the core has something to do."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from common.control_server import Body, Caller, Reply
 from common.errors import NotFoundError, UnreachableError, UsageError
@@ -16,7 +16,7 @@ from common.ids import MASTER, Jid, MinionId
 from common.join import read_join
 from common.link import Key
 from common.messages import SIGNAL_ANSWER, STOP_SIGNALS, JobFields
-from common.requests import Request, checked, job_fields
+from common.requests import Request, checked, job_and_secrets
 from common.states import TERMINAL, State
 from common.targets import parse
 from master import documents
@@ -95,8 +95,8 @@ class Verbs:
     async def _publish(self, body: Body, caller: Caller, reply: Reply) -> Body:
         request = checked(body, PublishRequest)
         target = parse(request.target_type, request.target)
-        fields = self._fields(request, caller, request.grace)
-        wish = Wish(fields=fields, target=request.target, target_type=request.target_type,
+        fields, secrets = self._fields(request, caller, request.grace)
+        wish = Wish(fields=fields, secrets=secrets, target=request.target, target_type=request.target_type,
                     start_within=_given(request.start_within, self._around.defaults.start_within),
                     queue=self._queues(request), metadata=request.metadata)
         self._check_room()
@@ -108,14 +108,16 @@ class Verbs:
         request = checked(body, RunRequest)
         if request.function not in set(self._around.runners()):
             raise NotFoundError(self._around.no_runner(request.function))
-        wish = Wish(fields=self._fields(request, caller, None), target=MASTER, target_type="runner",
+        fields, secrets = self._fields(request, caller, None)
+        wish = Wish(fields=fields, secrets=secrets, target=MASTER, target_type="runner",
                     start_within=self._around.defaults.start_within)
         self._check_room()
         jid, effects = self._shell.core.run(wish, self._shell.clock.now())
         return await self._launch(jid, effects, reply, request.follow)
 
-    def _fields(self, request: PublishRequest | RunRequest, caller: Caller, grace: float | None) -> JobFields:
-        return job_fields(request, caller.name, _given(grace, self._around.defaults.grace))
+    def _fields(self, request: PublishRequest | RunRequest, caller: Caller,
+                grace: float | None) -> tuple[JobFields, Raw]:
+        return job_and_secrets(request, caller.name, _given(grace, self._around.defaults.grace))
 
     def _queues(self, request: PublishRequest) -> bool:
         return self._around.defaults.queue if request.offline is None else request.offline == "queue"

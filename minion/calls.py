@@ -9,7 +9,7 @@ from common.host.shell import HostShell
 from common.ids import Jid, MinionId, mint
 from common.messages import Return
 from common.pairs import of_return
-from common.requests import CallRequest, checked, job_fields
+from common.requests import CallRequest, checked, job_and_secrets
 
 
 class Calls:
@@ -31,9 +31,9 @@ class Calls:
 
     async def _call(self, request: Body, caller: Caller, reply: Reply) -> Body:
         """Run a function and wait for its end. Raises JrError for what cannot be called."""
-        fields = job_fields(checked(request, CallRequest), caller.name, self._grace)
+        fields, secrets = job_and_secrets(checked(request, CallRequest), caller.name, self._grace)
         jid = self._last = mint(clock.wall(), self._last, self._minion)
-        ended = await self._hands.desk.run(jid, fields)
+        ended = await self._hands.desk.run(jid, fields, secrets)
         await reply({"event": "job", "jid": str(jid)})
         message: Return = await ended
         return {"minions": {str(self._minion): of_return(message)}}

@@ -17,6 +17,7 @@ from common.ids import Jid, MinionId, mint
 from common.messages import JobFields
 from common.schedule.engine import Due, Engine
 from common.schedule.entries import Entry
+from common.secrets import hide
 from common.values import ArgumentsError
 
 _log = logging.getLogger("jr.minion.schedule")
@@ -81,13 +82,14 @@ class Scheduler:
     async def _begin(self, due: Due) -> None:
         entry = self._engine.entry(due.name)
         jid = self._last = mint(clock.wall(), self._last, self._minion)
-        fields = JobFields(function=entry.function, args=Raw(pack(entry.args)), kwargs=Raw(pack(entry.kwargs)),
-                           user=USER, schedule=due.name, timeout=entry.timeout, grace=self._grace,
-                           metadata=entry.metadata)
+        clear = JobFields(function=entry.function, args=Raw(pack(entry.args)), kwargs=Raw(pack(entry.kwargs)),
+                          user=USER, schedule=due.name, timeout=entry.timeout, grace=self._grace,
+                          metadata=entry.metadata)
         self._runs[jid] = due.name
         try:
             if self._hands is not None:
-                await self._hands.desk.run(jid, fields)
+                fields, secrets = hide(clear, marked=entry.secret)
+                await self._hands.desk.run(jid, fields, secrets)
         except JrError as error:
             del self._runs[jid]
             self._engine.ended(due.name)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from msgspec import structs
+from msgspec import Raw, structs
 
 from common import clock, codec
 from common.control_frames import VERSION
@@ -26,7 +26,7 @@ from common.messages import JobFields, Message, Return
 from common.pairs import of_return
 from common.proc import lock
 from common.proc.directory import JobFolders
-from common.requests import CallRequest, checked, job_fields
+from common.requests import CallRequest, checked, job_and_secrets
 from config.load import load_minion
 from config.paths import Paths
 from config.settings import MinionSettings
@@ -67,7 +67,7 @@ def run_alone(paths: Paths, request: Mapping[str, Any]) -> dict[str, Any]:
     """Answer the request that the agent's verb `call` would: the pair by minion id. Raises JrError."""
     settings = load_minion(paths).settings
     wanted = checked({"v": VERSION, "verb": "call", **request}, CallRequest)
-    found = asyncio.run(call(settings, paths, job_fields(wanted, _user(), settings.grace)))
+    found = asyncio.run(call(settings, paths, *job_and_secrets(wanted, _user(), settings.grace)))
     message = wait(paths, found) if isinstance(found, Path) else found
     return {str(settings.id): of_return(message)}
 
@@ -79,8 +79,8 @@ def _user() -> str:
         return f"uid {os.getuid()}"
 
 
-async def call(settings: MinionSettings, paths: Paths, fields: JobFields) -> Return | Path:
-    """Run a function here, and give its return.
+async def call(settings: MinionSettings, paths: Paths, fields: JobFields, secrets: Raw) -> Return | Path:
+    """Run a function here, with the secrets that `fields` does not show, and give its return.
 
     The path of a claim instead: a supervisor has the job, and `wait` waits for its end without the state folder's lock.
     Raises JrError, UnreachableError when an agent holds the state folder and does not answer.
@@ -98,12 +98,12 @@ async def call(settings: MinionSettings, paths: Paths, fields: JobFields) -> Ret
         parts = assemble(structs.replace(settings, max_jobs=0), state, 0, None, out)
         stack.push_async_callback(parts.hands.close)
         await parts.hands.open(patient=False)
-        return await _run(parts, out, mint(clock.wall(), None, settings.id), fields)
+        return await _run(parts, out, mint(clock.wall(), None, settings.id), fields, secrets)
 
 
-async def _run(parts: Parts, out: Alone, jid: Jid, fields: JobFields) -> Return | Path:
+async def _run(parts: Parts, out: Alone, jid: Jid, fields: JobFields, secrets: Raw) -> Return | Path:
     """Start it; done when it has ended, or when its supervisor holds the lock."""
-    ended = await parts.hands.desk.run(jid, fields)
+    ended = await parts.hands.desk.run(jid, fields, secrets)
     claim = parts.hands.folders.layout.claim_of(jid)
     while not ended.done():
         # Nothing tells that a lock was taken, so it is looked at; the end itself wakes at once.

@@ -43,6 +43,7 @@ class Master(Protocol):
         typed: bool = False, timeout: float | None = None, start_within: float | None = None,
         grace: float | None = None, metadata: Mapping[str, str] | None = None, offline: Offline | None = None,
         left_behind: LeftBehind | None = None, follow: bool = True, until: float | None = None,
+        secret: Sequence[str] = (),
     ) -> Iterator[Item]:
         """Run a function on minions: the job, once it is durable, then each pair as it ends.
 
@@ -50,11 +51,12 @@ class Master(Protocol):
         payload, `start_within` the time to its start, `grace` the time between TERM and KILL: all in seconds.
         `offline` says what becomes of it for minions that are not connected, `left_behind` of the processes that it
         leaves behind; None is as the settings of the master, or of each minion, say.
+        `secret` names what in `kwargs` only the payload may read.
         """
 
     def run(
         self, function: str, args: Sequence[Any], kwargs: Mapping[str, Any], *, typed: bool = False,
-        timeout: float | None = None, follow: bool = True, until: float | None = None,
+        timeout: float | None = None, follow: bool = True, until: float | None = None, secret: Sequence[str] = (),
     ) -> Iterator[Item]:
         """Run a custom runner, as a job on the master: the stream that `publish` gives."""
 

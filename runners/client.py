@@ -32,19 +32,21 @@ class ControlMaster:
         typed: bool = False, timeout: float | None = None, start_within: float | None = None,
         grace: float | None = None, metadata: Mapping[str, str] | None = None, offline: Offline | None = None,
         left_behind: LeftBehind | None = None, follow: bool = True, until: float | None = None,
+        secret: Sequence[str] = (),
     ) -> Iterator[Item]:
         return self._stream(
             "publish", until, target=target, target_type=target_type, function=function, args=list(args),
             kwargs=dict(kwargs), typed=typed, timeout=timeout, start_within=start_within, grace=grace,
-            metadata=dict(metadata or {}), follow=follow, **_given(offline=offline, left_behind=left_behind),
+            metadata=dict(metadata or {}), follow=follow,
+            **_given(offline=offline, left_behind=left_behind, secret=list(secret) or None),
         )
 
     def run(
         self, function: str, args: Sequence[Any], kwargs: Mapping[str, Any], *, typed: bool = False,
-        timeout: float | None = None, follow: bool = True, until: float | None = None,
+        timeout: float | None = None, follow: bool = True, until: float | None = None, secret: Sequence[str] = (),
     ) -> Iterator[Item]:
         return self._stream("run", until, function=function, args=list(args), kwargs=dict(kwargs), typed=typed,
-                            timeout=timeout, follow=follow)
+                            timeout=timeout, follow=follow, **_given(secret=list(secret) or None))
 
     def watch(self, jid: str, *, follow: bool, until: float | None = None) -> Iterator[Item]:
         return self._stream("watch", until, jid=jid, follow=follow)

@@ -10,7 +10,7 @@ import base64
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from msgspec import Struct, structs
+from msgspec import UNSET, Raw, Struct, structs
 
 from common.errors import JrError
 from common.host import effects as do
@@ -20,6 +20,7 @@ from common.host.slots import Slots
 from common.ids import Jid
 from common.messages import (
     HELD_PAGE,
+    NO_SECRETS,
     Accepted,
     Ack,
     Evidence,
@@ -36,6 +37,7 @@ from common.messages import (
     Stopped,
 )
 from common.proc.record import JobRecord, StopRequest, fields_of
+from common.secrets import hide
 from common.states import TERMINAL, State
 
 HELD_LIMIT = 10_000
@@ -65,13 +67,18 @@ class Plan(Struct, frozen=True):
     timeout: float | None
     inline: bool
     reads: bool
+    sealed: bytes = b""
+    """The secrets among the arguments, packed; empty when there are none. `args` and `kwargs` are without them."""
 
 
 class Planner(Protocol):
     """Knows the functions of this host."""
 
-    def plan(self, fields: JobFields) -> Plan:
-        """How to call it. Raises JrError with one clear line when it cannot be called so."""
+    def plan(self, fields: JobFields, secrets: Raw = NO_SECRETS) -> Plan:
+        """How to call it; `secrets` is the packed map of what `fields` does not show.
+
+        Raises JrError with one clear line when it cannot be called so.
+        """
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -195,16 +202,18 @@ class Host:
         deadline = now.boot + message.start_by - master_now
         if deadline <= now.boot:
             return [do.Send(Refused(jid=jid, reason="its time to start had passed when it came"))]
+        secrets = NO_SECRETS if message.secrets is UNSET else message.secrets
         try:
-            return self._begin(jid, message.job, deadline, message.start_by, now, local=False)
+            return self._begin(jid, message.job, secrets, deadline, message.start_by, now, local=False)
         except JrError as error:
             return [do.Send(Refused(jid=jid, reason=str(error)[:4000]))]
 
-    def begin(self, jid: Jid, fields: JobFields, start_within: float, now: Now) -> list[do.Effect]:
+    def begin(self, jid: Jid, fields: JobFields, start_within: float, now: Now,
+              secrets: Raw = NO_SECRETS) -> list[do.Effect]:
         """A job that begins here: a schedule's or jr-call's. Raises JrError when it cannot be called so."""
         if jid in self._jobs or jid in self._claims:
             raise JrError(f"cannot start {jid}: it was started already")
-        return self._begin(jid, fields, now.boot + start_within, now.wall + start_within, now, local=True)
+        return self._begin(jid, fields, secrets, now.boot + start_within, now.wall + start_within, now, local=True)
 
     def ack(self, message: Ack, now: Now) -> list[do.Effect]:
         """The master has stored a return, or refused it for good."""
@@ -367,22 +376,25 @@ class Host:
 
     # inside
 
-    def _begin(self, jid: Jid, fields: JobFields, deadline: float, start_by: float, now: Now, *,
+    def _begin(self, jid: Jid, fields: JobFields, secrets: Raw, deadline: float, start_by: float, now: Now, *,
                local: bool) -> list[do.Effect]:
-        plan = self._planner.plan(fields)
+        fields, secrets = hide(fields, secrets)  # whoever made the job: nothing below writes what must not be read
+        plan = self._planner.plan(fields, secrets)
         if self._open >= HELD_LIMIT or len(self._calls) >= HELD_LIMIT:
             raise JrError(f"cannot take another job: {HELD_LIMIT} are open already")
         record = self._record(jid, fields, plan, deadline, start_by, now)
         if plan.inline and plan.reads:
             self._calls.add(jid)
-            return [do.Call(record)]
+            return [do.Call(record, plan.sealed)]
         until = deadline + KEPT
         self._claims.add(jid, until)
         job = self._hold(record, local=local)
         effects: list[do.Effect] = [do.Claim(jid, until, start_by)]
         accepted = Accepted(jid=jid, job=fields if local else None, at=now.wall)
         if plan.inline:
-            return [*effects, do.SaveRecord(record), do.Send(accepted), do.Call(record)]
+            return [*effects, do.SaveRecord(record), do.Send(accepted), do.Call(record, plan.sealed)]
+        if plan.sealed:
+            effects.insert(0, do.SaveSecrets(jid, plan.sealed))  # no record may ever be without them
         if self._slots.full:
             job.state = State.QUEUED
             job.record = structs.replace(record, state=State.QUEUED)
@@ -412,6 +424,7 @@ class Host:
             jid=jid, function=fields.function, args=plan.args, kwargs=plan.kwargs, user=fields.user,
             state=State.RUNNING if plan.inline else State.ACCEPTED, schedule=fields.schedule, accepted=now.wall,
             timeout=plan.timeout, grace=fields.grace, metadata=fields.metadata, typed=fields.typed, inline=plan.inline,
+            sealed=bool(plan.sealed),
             left_behind=fields.left_behind or self._limits.left_behind, left_behind_asked=fields.left_behind,
             output_limit=self._limits.output_limit, return_limit=self.return_limit,
             deadline_boot_id=self._limits.boot_id, deadline=deadline, start_by=start_by,

@@ -7,11 +7,13 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from msgspec import Raw
+
 from common import clock
 from common.functions import How, StopAnswer
 from common.host.core import Host, Now
 from common.ids import Jid
-from common.messages import SIGNAL_ANSWER, STOP_SIGNALS, JobFields, Return, Stopped
+from common.messages import NO_SECRETS, SIGNAL_ANSWER, STOP_SIGNALS, JobFields, Return, Stopped
 from common.proc.record import StopRequest
 from common.states import TERMINAL, State
 
@@ -34,13 +36,16 @@ class Desk:
         self._signals: dict[str, asyncio.Future[Stopped]] = {}
         self._ends: dict[Jid, set[asyncio.Future[Return]]] = {}
 
-    async def run(self, jid: Jid, fields: JobFields) -> asyncio.Future[Return]:
-        """Begin a job here; the result is its return, once it ended. Raises JrError when it cannot be called so."""
+    async def run(self, jid: Jid, fields: JobFields, secrets: Raw = NO_SECRETS) -> asyncio.Future[Return]:
+        """Begin a job here, with the secrets that `fields` does not show; the result is its return, once it ended.
+
+        Raises JrError when it cannot be called so.
+        """
         ended: asyncio.Future[Return] = asyncio.get_running_loop().create_future()
         self._ends.setdefault(jid, set()).add(ended)
         ended.add_done_callback(lambda done: self._leave(jid, done))
         try:
-            await self._committed(self._host.begin(jid, fields, START_WITHIN, now()))
+            await self._committed(self._host.begin(jid, fields, START_WITHIN, now(), secrets))
         except BaseException:
             ended.cancel()
             raise

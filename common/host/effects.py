@@ -1,5 +1,5 @@
 """What the host core wants done on its machine. The shell applies effects in one order: none leaves before every
-earlier durable one (Claim, SaveRecord, SaveStop, Spool, Forget) is on disk."""
+earlier durable one (Claim, SaveSecrets, SaveRecord, SaveStop, Spool, Forget) is on disk."""
 
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ class Claim(Struct, frozen=True):
     until: float
     start_by: float
     cancelled: bool = False
+
+
+class SaveSecrets(Struct, frozen=True):
+    """Write `secrets/<jid>`, which goes with the start of the payload, or with the record when there is none."""
+
+    jid: Jid
+    sealed: bytes
 
 
 class SaveRecord(Struct, frozen=True):
@@ -89,6 +96,8 @@ class Call(Struct, frozen=True):
     """Run an inline function inside the agent; its return comes back as an event."""
 
     record: JobRecord
+    sealed: bytes = b""
+    """Its secrets, which no file ever sees."""
 
 
 class Send(Struct, frozen=True):
@@ -103,7 +112,7 @@ class SendSpooled(Struct, frozen=True):
     jid: Jid
 
 
-Durable = Claim | SaveRecord | SaveStop | Spool | Forget | Quarantine | Undo | DropClaim
+Durable = Claim | SaveSecrets | SaveRecord | SaveStop | Spool | Forget | Quarantine | Undo | DropClaim
 Effect = Durable | Ended | Start | Wake | Call | Send | SendSpooled
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec import Raw, structs
+
 from common.codec import ARGS_LIMIT, unpack
 from common.errors import NotFoundError, UsageError
 from common.functions import Table
 from common.host.core import Plan
-from common.messages import JobFields
+from common.messages import NO_SECRETS, JobFields
+from common.secrets import opened, seal
 from common.values import bind, unknown
 
 
@@ -20,7 +23,7 @@ class TablePlanner:
         self._table = table
         self._broken = broken
 
-    def plan(self, fields: JobFields) -> Plan:
+    def plan(self, fields: JobFields, secrets: Raw = NO_SECRETS) -> Plan:
         """See `Planner`. Raises NotFoundError for an unknown function, UsageError for arguments that do not fit it."""
         table = self._table()
         info = table.get(fields.function)
@@ -29,6 +32,11 @@ class TablePlanner:
         args, kwargs = unpack(fields.args, ARGS_LIMIT), unpack(fields.kwargs, ARGS_LIMIT)
         if not isinstance(args, list) or not isinstance(kwargs, dict):
             raise UsageError(f"cannot call {fields.function}: its arguments are no list and no map")
-        bound = bind(info, fields.function, args, kwargs, fields.typed)
+        hidden = opened(secrets)
+        bound = bind(info, fields.function, args, {**kwargs, **hidden}, fields.typed, hidden.keys())
         timeout = bound.timeout if bound.timeout is not None else fields.timeout
-        return Plan(args=bound.args, kwargs=bound.kwargs, timeout=timeout, inline=info["inline"], reads=info["reads"])
+        plan = Plan(args=bound.args, kwargs=bound.kwargs, timeout=timeout, inline=info["inline"], reads=info["reads"])
+        if not hidden:
+            return plan
+        told, named, sealed = seal(info["params"], bound.args, bound.kwargs, hidden)
+        return structs.replace(plan, args=told, kwargs=named, sealed=sealed)

@@ -126,6 +126,7 @@ class HostShell:
 
     async def _take_over(self) -> list[JobRecord]:
         records, _ = await self.disk(self.folders.records)
+        await self.disk(lambda: self.folders.sweep_secrets({record.jid for record in records}))
         adopted, idle = [], []
         for record in records:
             if self.executor.adopt(record.jid):
@@ -298,8 +299,8 @@ class HostShell:
                 self._tell_end(message)
             case do.Wake(jid):
                 self.executor.wake(jid)
-            case do.Call(record):
-                self._spawn(self._call(record))
+            case do.Call(record, sealed):
+                self._spawn(self._call(record, sealed))
             case Then():
                 effect.tell()
             case _:
@@ -311,8 +312,8 @@ class HostShell:
         except (OSError, JrError) as error:
             self.apply(self._host.vanished(jid, now(), str(error)))
 
-    async def _call(self, record: JobRecord) -> None:
-        message = await inline.call(self._functions[record.function], record, self._agent)
+    async def _call(self, record: JobRecord, sealed: bytes) -> None:
+        message = await inline.call(self._functions[record.function], record, self._agent, sealed)
         effects = self._host.called(message, now())
         await self.committed(effects)
         self._tell_end(message)

@@ -19,7 +19,8 @@ from common.ids import Jid
 from common.log import limited
 from common.proc.directory import JobFolders
 
-DURABLE = (do.Claim, do.SaveRecord, do.SaveStop, do.Spool, do.Forget, do.Quarantine, do.Undo, do.DropClaim)
+DURABLE = (do.Claim, do.SaveSecrets, do.SaveRecord, do.SaveStop, do.Spool, do.Forget, do.Quarantine, do.Undo,
+           do.DropClaim)
 BALLAST_FILE = "ballast"
 BALLAST = 256 * 1024
 """Bytes set aside for stops, returns and the agent's own work on a full disk: some sixty small files."""
@@ -48,7 +49,8 @@ class Writer:
         own = {effect.record.jid for effect in effects if isinstance(effect, do.SaveRecord) and effect.record.inline}
         for effect in _records_first(effects):
             # New jobs leave what is set aside to the work that ends jobs, which is the agent's own.
-            reserve = _job(effect) in own or (not isinstance(effect, do.SaveRecord) and not _begins(effect))
+            new = isinstance(effect, do.SaveSecrets | do.SaveRecord) or _begins(effect)
+            reserve = not new or _job(effect) in own
             if _job(effect) in self.short or not self._try(_job(effect), partial(self._write, effect), reserve):
                 left.append(effect)
         starts = [effect for effect in effects
@@ -124,6 +126,8 @@ class Writer:
         match effect:
             case do.Claim(jid, until, start_by, cancelled):
                 self.folders.claim(jid, until, start_by, cancelled=cancelled, sync=False)
+            case do.SaveSecrets(jid, sealed):
+                self.folders.write_secrets(jid, sealed)
             case do.SaveRecord(record):
                 self.folders.write_record(record, sync=False)
             case do.SaveStop(jid, request):

@@ -12,7 +12,7 @@ import itertools
 import logging
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -150,6 +150,21 @@ class JobFolders:
         if not held:
             claim.unlink(missing_ok=True)
 
+    # secrets
+
+    def write_secrets(self, jid: Jid, sealed: bytes) -> None:
+        """Make the secrets of a job durable, before its record is. Raises OSError."""
+        write_durable(self.layout.secrets_of(jid), sealed)
+
+    def sweep_secrets(self, recorded: Container[Jid]) -> None:
+        """Remove those of no recorded job: whoever wrote them died before the record, or at the job's end.
+
+        Raises OSError.
+        """
+        for path in self._files(self.layout.secrets):
+            if path.name not in recorded:
+                path.unlink(missing_ok=True)
+
     # records
 
     def write_record(self, record: JobRecord, *, sync: bool = True) -> None:
@@ -160,8 +175,9 @@ class JobFolders:
         write_durable(self.layout.record_of(record.jid), encode_record(record), sync=sync)
 
     def remove_record(self, jid: Jid) -> None:
-        """Retire the record of a job that has no supervisor. Raises OSError."""
+        """Retire the record of a job that has no supervisor, with what secrets are left. Raises OSError."""
         remove_durable(self.layout.record_of(jid))
+        self.layout.secrets_of(jid).unlink(missing_ok=True)
 
     def read_record(self, jid: Jid) -> JobRecord | None:
         """The record of a job; None when there is none, or what is there was damaged and went to quarantine.

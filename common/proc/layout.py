@@ -6,7 +6,7 @@ from pathlib import Path
 
 from common.ids import Jid
 
-FOLDERS = ("proc", "claims", "stops", "spool", "output", "quarantine")
+FOLDERS = ("proc", "claims", "secrets", "stops", "spool", "output", "quarantine")
 """All of them, below the state folder."""
 
 
@@ -17,6 +17,7 @@ class Layout:
         self.state = state
         self.proc = state / "proc"
         self.claims = state / "claims"
+        self.secrets = state / "secrets"
         self.stops = state / "stops"
         self.spool = state / "spool"
         self.output = state / "output"
@@ -29,6 +30,10 @@ class Layout:
     def claim_of(self, jid: Jid) -> Path:
         """The claim, which is the supervisor's lock file."""
         return self.claims / jid
+
+    def secrets_of(self, jid: Jid) -> Path:
+        """The secrets among the arguments, until the payload starts."""
+        return self.secrets / jid
 
     def stops_of(self, jid: Jid) -> Path:
         """The stop requests."""

@@ -11,7 +11,7 @@ import signal
 import stat
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,6 +21,7 @@ from common.functions import Command, Failed
 from common.ids import Jid
 from common.proc import mark, report
 from common.proc.processes import MARK, STATE
+from common.proc.seal import redact
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """What commands are looked for in when the daemon itself has no PATH."""
@@ -127,7 +128,7 @@ def _settle(jid: str) -> None:
 
 def _perform(record: dict[str, Any], table: Mapping[str, Callable[..., Any]], result: int) -> int:
     """Call the function and say how it ended; the exit status."""
-    name, limit = record["function"], record["return_limit"]
+    name, limit, secrets = record["function"], record["return_limit"], record.get("texts", ())
     function = table.get(name)
     if function is None:
         report.error(result, f"cannot run {name}: there is no such function here", _NOT_FOUND)
@@ -137,13 +138,14 @@ def _perform(record: dict[str, Any], table: Mapping[str, Callable[..., Any]], re
         job = functions.Job(Jid(record["jid"]), name, record["user"])
         value = functions.invoke(function, record["args"], record["kwargs"], job=job)
     except Failed as failure:
-        value, failed = failure.value, str(failure) or "Failed"
+        value, failed = failure.value, redact(str(failure), secrets) or "Failed"
     except BaseException as failure:  # whatever the user's code raises, SystemExit included, is a failure of the job
-        value, failed = None, report.describe(failure)
-        traceback.print_exception(type(failure), failure, _theirs(failure))
+        value, failed = None, redact(report.describe(failure), secrets)
+        lines = traceback.format_exception(type(failure), failure, _theirs(failure))
+        print(redact("".join(lines), secrets), end="", file=sys.stderr)  # noqa: T201 - the job's own stderr
     if failed is None and isinstance(value, Command):
-        return _become(value, record["jid"], result)
-    report.end(result, value, limit, failed)
+        return _become(value, record["jid"], result, secrets)
+    report.end(result, value, limit, failed, lambda text: redact(text, secrets))
     _flush()
     return 0 if failed is None else 1
 
@@ -156,14 +158,14 @@ def _theirs(failure: BaseException) -> Any:
     return frame
 
 
-def _become(command: Command, jid: str, result: int) -> int:
+def _become(command: Command, jid: str, result: int, secrets: Sequence[str]) -> int:
     """Execute the command. Comes back, with an exit status, only when that failed."""
     _flush()
     report.command(result)
     try:
         _execute(command, jid, result)
     except StartError as error:
-        report.error(result, str(error), error.retcode)
+        report.error(result, redact(str(error), secrets), error.retcode)
         return error.retcode
 
 

@@ -65,6 +65,8 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     kwargs_packed: str
     metadata: dict[str, str] = {}
     typed: bool = False
+    sealed: bool = False
+    """True when `***` in the arguments stands for secrets in a file of their own, until the payload starts."""
     inline: bool = False
     """True when it runs inside the agent: no supervisor, no payload."""
     supervisor: int | None = None

@@ -69,12 +69,13 @@ def error(fd: int, reason: str, retcode: int) -> None:
     _send(fd, {"kind": "error", "reason": clean(reason), "retcode": retcode})
 
 
-def end(fd: int, value: Any, limit: int, failed: str | None = None) -> None:
-    """Say how the function ended. A value that cannot be sent makes it a failure that says where it stands."""
+def end(fd: int, value: Any, limit: int, failed: str | None = None, cover: Callable[[str], str] = str) -> None:
+    """Say how the function ended. A value that cannot be sent makes it a failure that says where it stands, in words
+    that `cover` has been over."""
     try:
         packed, cut = fit(value, limit)
     except TypeError as reason:
-        packed, cut, failed = NIL, False, failed or str(reason)
+        packed, cut, failed = NIL, False, failed or cover(str(reason))
     _send(fd, {"kind": "end", "failed": None if failed is None else clean(failed), "value": packed, "cut": cut})
 
 

@@ -27,6 +27,8 @@ from common.proc.ending import Ending
 from common.proc.layout import Layout
 from common.proc.output import Capture
 from common.proc.requests import Requests
+from common.proc.seal import LIMIT as SECRETS_LIMIT
+from common.proc.seal import unseal
 from common.proc.stop import Ask, read_ask
 from common.proc.tree import Tree
 from common.proc.watch import Running, Signals, Watch
@@ -123,7 +125,12 @@ class _Supervisor:
         """Fork the payload, make its start durable, and let it go if that is still wanted."""
         processes.become_subreaper()
         try:
-            running = child.fork(record, self._setup.table, (lock_fd, *self._signals.fds))
+            call = self._call(record)
+        except (OSError, ValueError) as error:
+            reason = f"not started: cannot read its secrets: {getattr(error, 'strerror', None) or error}"
+            return ending.not_started(record, "failed", reason, clock.wall())
+        try:
+            running = child.fork(call, self._setup.table, (lock_fd, *self._signals.fds))
         except OSError as error:
             return ending.not_started(record, "failed", f"cannot start it: {error.strerror}", clock.wall())
         group = self._contain(running.pid)
@@ -135,6 +142,19 @@ class _Supervisor:
                 group.remove()
             return ended
         return self._watch(record, running, Tree(running.pid, running.pidfd, group))
+
+    def _call(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The record as the payload gets it, in memory alone: with the secrets. Raises OSError, ValueError."""
+        if not record.get("sealed"):
+            return record
+        sealed = read_regular(self._layout.secrets_of(self._jid), SECRETS_LIMIT)
+        return {**record, **unseal(record["args"], record["kwargs"], sealed)._asdict()}
+
+    def _drop_secrets(self, record: dict[str, Any]) -> None:
+        """Nobody needs them any more. A file that a power cut brings back goes with the record, at the latest."""
+        if record.get("sealed"):
+            with contextlib.suppress(OSError):
+                self._layout.secrets_of(self._jid).unlink(missing_ok=True)
 
     def _last_word(self, record: dict[str, Any], running: Running, group: cgroup.Cgroup | None) -> Ending | None:
         """Make the start durable, and look once more whether it is wanted: the end of the job when it is not."""
@@ -180,6 +200,7 @@ class _Supervisor:
         with contextlib.suppress(BrokenPipeError):  # somebody killed it at the gate: the watch sees how it ended
             os.write(running.gate, b"g")
         os.close(running.gate)
+        self._drop_secrets(record)
         self._notify({"event": "started", "pid": running.pid, "at": record["started"]})
         watch.run()
         for capture in captures:
@@ -198,6 +219,7 @@ class _Supervisor:
                 print(f"jr: cannot spool the return of {self._jid}: {error}", file=sys.stderr)  # noqa: T201
                 if signal.SIGTERM in self._signals.wait(RETRY_SECONDS):
                     return  # the host goes down: the agent finds the record, and says `lost`
+        self._drop_secrets(record)
         record_file = self._layout.record_of(self._jid)
         if ended.started is None:
             remove_durable(record_file)  # one without a start that comes back after a power cut would be started

@@ -11,6 +11,7 @@ from typing import Any
 
 from common.schedule.entries import Entry
 from common.schedule.triggers import Trigger, latest
+from common.secrets import told_of
 
 LONGEST_SLEEP = 60.0
 """Seconds after which the engine wants to be asked again at the latest, so that a clock that was set is noticed."""
@@ -147,7 +148,8 @@ class Engine:
         """Every entry as plain data: its fields, and `next`, `last`, `running` and `skipped`."""
         return [
             {
-                "name": name, "function": slot.entry.function, "args": slot.entry.args, "kwargs": slot.entry.kwargs,
+                "name": name, "function": slot.entry.function, "args": slot.entry.args,
+                "kwargs": told_of(slot.entry.function, slot.entry.kwargs, slot.entry.secret),
                 "every": slot.entry.every, "cron": slot.entry.cron, "timezone": slot.entry.timezone,
                 "timeout": slot.entry.timeout, "enabled": slot.entry.enabled, "metadata": slot.entry.metadata,
                 "next": slot.planned, "last": slot.last, "running": slot.running, "skipped": slot.skipped,

@@ -17,6 +17,7 @@ from common.codec import ARGS_LIMIT, pack
 from common.durations import parse_duration
 from common.errors import UsageError
 from common.schedule.triggers import Cron, Every, Trigger, check_cron
+from common.secrets import check
 from common.text import escape, nearest
 
 ENTRIES_LIMIT = 1_000
@@ -29,6 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+", re.ASCII)
 _TRIGGERS = ("every", "cron")
 _TEXT_LIMIT = 200
+_UNSHOWN = ("kwargs", "secret")
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -38,6 +40,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     function: str
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
+    secret: list[str] = []
+    """Names in `kwargs` whose values only the payload may read."""
     every: float | None = None
     """Seconds."""
     cron: str | None = None
@@ -89,14 +93,20 @@ def _entry(name: Any, fields: Any) -> Entry:
         raise ValueError(f"it needs one trigger, {' or '.join(_TRIGGERS)}, and has {' and '.join(given) or 'none'}")
     if "timezone" in fields and "cron" not in fields:
         raise ValueError("timezone goes with cron only")
-    return Entry(name=name, **{key: _value(key, value) for key, value in fields.items()})
+    entry = Entry(name=name, **{key: _value(key, value) for key, value in fields.items()})
+    try:
+        check(entry.function, entry.kwargs, entry.secret)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+    return entry
 
 
 def _value(key: str, value: Any) -> Any:
     try:
         return _READERS[key](value)
     except ValueError as error:
-        raise ValueError(f"{key} {_shown(value)}: {error}") from error
+        # Arguments may be secrets, so they are not quoted.
+        raise ValueError(f"{key} {'is wrong' if key in _UNSHOWN else _shown(value)}: {error}") from error
 
 
 def _shown(value: Any) -> str:
@@ -157,6 +167,12 @@ def _kwargs(value: Any) -> dict[str, Any]:
     return _checked_plain(value)
 
 
+def _secret(value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ValueError("it must be a list of names in kwargs")
+    return value
+
+
 def _checked_plain(value: P) -> P:
     try:
         size = len(pack(value))
@@ -177,6 +193,6 @@ def _metadata(value: Any) -> dict[str, str]:
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
-    "function": _function, "args": _args, "kwargs": _kwargs, "every": _every, "cron": _cron, "timezone": _timezone,
-    "timeout": _timeout, "enabled": _enabled, "metadata": _metadata,
+    "function": _function, "args": _args, "kwargs": _kwargs, "secret": _secret, "every": _every, "cron": _cron,
+    "timezone": _timezone, "timeout": _timeout, "enabled": _enabled, "metadata": _metadata,
 }

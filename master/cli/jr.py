@@ -11,6 +11,7 @@ from common.cli.arguments import Arguments, TargetCommand
 from common.cli.main import main as run_command
 from common.cli.options import duration, output_option, pairs, positive_duration, root_option
 from common.cli.printer import Printer
+from common.cli.secrets import secret_option, with_secrets
 from common.errors import Exit, UsageError
 from common.output import Format
 from config.paths import find
@@ -26,6 +27,7 @@ HELP = """Run FUNCTION on the minions that TARGET picks, and show what each retu
   jr -L web1,web2 cmd.run 'df -h /'       a list of minions; a shell line
   jr -E 'web[0-9]+' cmd.exec ls -l /srv   a regular expression; no shell
   jr '*' cmd.run 'make' cwd=/src env='{CC: gcc}'
+  jr --secret password=@/root/pw 'db*' site.rotate   shown as *** everywhere
   jr --async '*' cmd.run 'sleep 100'      print the jid, do not wait
   jr --wait 30 '*' cmd.run ./backup         wait 30 s at most; the job goes on
   jr --timeout 5m '*' cmd.run ./backup      a time limit for the job itself
@@ -70,19 +72,21 @@ Exit codes, the first that fits:
               help="What becomes of processes that the job leaves behind when it ends by itself.")
 @click.option("--metadata", metavar="KEY=VALUE", multiple=True, callback=pairs,
               help="A note on the job, to find it by; may be repeated.")
+@secret_option
 @output_option
 @root_option
 def command(
     target: str, function: str, arguments: Arguments, as_list: bool, as_regex: bool, detached: bool,
     wait: float | None, timeout: float | None, expires: float | None, grace: float | None, offline: Offline | None,
-    left_behind: LeftBehind | None, metadata: dict[str, str], fmt: Format, root: str | None,
+    left_behind: LeftBehind | None, metadata: dict[str, str], secret: tuple[str, ...], fmt: Format, root: str | None,
 ) -> Exit:
     until = None if wait is None else clock.boottime() + wait
+    arguments, marked = with_secrets(arguments, secret)
     master = ControlMaster(find(root, os.environ).master_socket, answer_seconds=answer_seconds(wait))
     stream = master.publish(
         target, _target_type(as_list, as_regex), function, arguments.args, arguments.kwargs, typed=True,
         timeout=timeout, start_within=expires, grace=grace, metadata=metadata, offline=offline,
-        left_behind=left_behind, follow=not detached, until=until,
+        left_behind=left_behind, follow=not detached, until=until, secret=marked,
     )
     follower = Follower(master, Printer(NAME, fmt), root)
     return follower.start(stream) if detached else follower.follow(stream, wait)

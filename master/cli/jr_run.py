@@ -11,6 +11,7 @@ from common.cli.arguments import Arguments, FunctionCommand
 from common.cli.main import main as run_command
 from common.cli.options import duration, output_option, positive_duration, root_option
 from common.cli.printer import Printer
+from common.cli.secrets import secret_option, with_secrets
 from common.errors import Exit, UsageError
 from common.output import Format
 from config.paths import find
@@ -30,6 +31,7 @@ HELP = """Run a runner: a function that works on the master and looks at jobs an
   jr-run --wait 60 jobs.wait 20260102030405123456
   jr-run jobs.kill 20260102030405123456 minions=web1
   jr-run manage.down
+  jr-run --secret token=@/root/token site.deploy    of a custom runner; shown as ***
 
 A runner that is not built in runs as a job of its own on the master; --async prints its jid, Ctrl-C detaches from it.
 
@@ -53,11 +55,12 @@ Exit codes:
 @click.option("--wait", metavar="SECONDS", callback=duration, help="Wait no longer than this; the job goes on.")
 @click.option("--timeout", metavar="DURATION", callback=positive_duration,
               help="End a custom runner that runs longer than this.")
+@secret_option
 @output_option
 @root_option
 def command(
     function: str | None, arguments: Arguments, listing: bool, documentation: bool, detached: bool,
-    wait: float | None, timeout: float | None, fmt: Format, root: str | None,
+    wait: float | None, timeout: float | None, secret: tuple[str, ...], fmt: Format, root: str | None,
 ) -> Exit:
     printer = Printer(NAME, fmt)
     if listing or function is None:
@@ -69,11 +72,12 @@ def command(
         return Exit.OK
     master = ControlMaster(find(root, os.environ).master_socket, answer_seconds=answer_seconds(wait))
     if registry.find(function) is not None:
-        _refuse(function, {"--async": detached, "--timeout": timeout is not None})
+        _refuse(function, {"--async": detached, "--timeout": timeout is not None, "--secret": bool(secret)})
         return _built_in(function, arguments, wait, master, printer)
     until = None if wait is None else clock.boottime() + wait
+    arguments, marked = with_secrets(arguments, secret)
     stream = master.run(function, arguments.args, arguments.kwargs, typed=True, timeout=timeout, follow=not detached,
-                        until=until)
+                        until=until, secret=marked)
     follower = Follower(master, printer, root)
     return follower.start(stream) if detached else follower.follow(stream, wait)
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from msgspec import Struct, structs
+from msgspec import Raw, Struct, structs
 
 from common.errors import NotFoundError
 from common.ids import MASTER, Jid, MinionId, mint
 from common.link import Connection, Key
 from common.messages import (
+    NO_SECRETS,
     Accepted,
     Ack,
     Evidence,
@@ -85,6 +86,8 @@ class Wish(Struct, frozen=True, kw_only=True):
     queue: bool = False
     """Whether it waits for minions that are away; without it they are undelivered at once."""
     metadata: dict[str, str] = {}
+    secrets: Raw = NO_SECRETS
+    """What `fields` does not show."""
 
 
 class StopWish(Struct, frozen=True, kw_only=True):
@@ -154,7 +157,7 @@ class Core:
     def _publish(self, wish: Wish, minions: list[MinionId], now: float) -> tuple[Jid, list[do.Effect]]:
         jid = self._last = mint(now, self._last)
         job = Job(jid=jid, fields=wish.fields, target=wish.target, target_type=wish.target_type, published=now,
-                  start_by=now + wish.start_within, queue=wish.queue, metadata=wish.metadata)
+                  start_by=now + wish.start_within, queue=wish.queue, metadata=wish.metadata, secrets=wish.secrets)
         effects = self.ledger.add(job, [self._plan(job, minion, now) for minion in minions], minted=True)
         opened = self.ledger.jobs[jid]
         return jid, [*effects, *self._track.launch(opened, now), *self.ledger.finish(opened, now)]

@@ -89,6 +89,10 @@ class KeyChanged(Struct, frozen=True):
 Event = JobNew | PairMoved | StopAnswered | JobDone | MinionUp | MinionDown | MinionBehind | KeyChanged
 
 
+class Wipe(Struct, frozen=True):
+    """Secrets were deleted: see that nothing of them stays in the files of the store."""
+
+
 class Recall(Struct, frozen=True):
     """Read a job that is not open from the store and hand it to `Core.recalled`: a minion spoke of it."""
 
@@ -103,4 +107,4 @@ class Alarm(Struct, frozen=True):
     reason: str
 
 
-Effect = Save | Send | Drop | DropKey | Emit | Recall | Alarm
+Effect = Save | Send | Drop | DropKey | Emit | Recall | Wipe | Alarm

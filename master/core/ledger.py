@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from common.ids import Jid, MinionId
 from common.link import Connection
-from common.messages import Evidence
+from common.messages import NO_SECRETS, Evidence
 from common.states import OPEN, TERMINAL, State, step
 from master.core import effects as do
 from master.records import AddJob, DropStop, Job, MovePair, Outcome, Pair, SetDone, Stop
@@ -60,7 +60,7 @@ class Ledger:
     def add(self, job: Job, pairs: list[Pair], *, minted: bool) -> list[do.Effect]:
         """A new job. All its pairs are committed with it."""
         opened = self.follow(job, pairs)
-        new: list[do.Effect] = [do.Save(AddJob(job, pairs, minted)), do.Emit(do.JobNew(job, list(opened.pairs)))]
+        new: list[do.Effect] = [do.Save(AddJob(job, pairs, minted)), do.Emit(do.JobNew(_bare(job), list(opened.pairs)))]
         return new + [do.Emit(do.PairMoved(pair)) for pair in pairs if pair.state in TERMINAL]
 
     def join(self, opened: OpenJob, minion: MinionId) -> None:
@@ -121,8 +121,10 @@ class Ledger:
         counts = opened.counts()
         first = opened.job.done is None
         done = opened.job.done or now
-        opened.job = structs.replace(opened.job, done=done)
         effects: list[do.Effect] = [do.Save(SetDone(opened.job.jid, done, counts))]
+        if opened.job.secrets != NO_SECRETS:
+            effects.append(do.Wipe())
+        opened.job = structs.replace(_bare(opened.job), done=done)
         return [*effects, do.Emit(do.JobDone(opened.job.jid, now, counts))] if first else effects
 
     def _close(self, opened: OpenJob, minion: MinionId) -> None:
@@ -132,3 +134,8 @@ class Ledger:
             held.discard(opened.job.jid)
             if not held:
                 del self._by_minion[minion]
+
+
+def _bare(job: Job) -> Job:
+    """The job without its secrets, for everybody but its minions."""
+    return job if job.secrets == NO_SECRETS else structs.replace(job, secrets=NO_SECRETS)

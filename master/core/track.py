@@ -6,7 +6,18 @@ from msgspec import UNSET
 
 from common.ids import Jid, MinionId
 from common.link import Connection
-from common.messages import Accepted, Ack, Evidence, HeldJob, Publish, Refused, Return, Started, Stopped
+from common.messages import (
+    NO_SECRETS,
+    Accepted,
+    Ack,
+    Evidence,
+    HeldJob,
+    Publish,
+    Refused,
+    Return,
+    Started,
+    Stopped,
+)
 from common.messages import Stop as StopMessage
 from common.states import OPEN, State, Verdict, judge
 from common.timers import Timers
@@ -79,7 +90,8 @@ class Tracker:
         if any(stop.how != "signal" for stop in opened.stops.get(minion, {}).values()):
             return []  # the stop alone: a minion that never saw the job must not start it first
         job = opened.job
-        return [do.Send(connection, Publish(jid=job.jid, job=job.fields, start_by=job.start_by))]
+        return [do.Send(connection, Publish(jid=job.jid, job=job.fields, start_by=job.start_by,
+                                             secrets=UNSET if job.secrets == NO_SECRETS else job.secrets))]
 
     def send_stop(self, opened: OpenJob, stop: Stop, now: float) -> list[do.Effect]:
         """Send a stop to its minion if it is there; it is kept until it is answered."""

@@ -18,13 +18,16 @@ from msgspec import Struct
 from common.files import private_folder, sync_file, sync_folder
 from master.store.base import BrokenStoreError, StoreError
 from master.store.failures import explain
-from master.store.opening import check, companions, connect
+from master.store.opening import check, companions, connect, number
+from master.store.queries import SQL
 from master.store.sqlite import SqliteStore
 
 _NAME = re.compile(r"(?P<number>[0-9]{6})-(?P<time>[0-9]{8}T[0-9]{6})Z\.db")
 _FORM = "%Y%m%dT%H%M%S"
 _ROOM = 1.2
 """How much larger than the database the free space must be: the master itself must not run into a full disk for it."""
+_SECRETS = 5
+"""The version of the tables from which on secrets lie in one of their own."""
 PATIENCE = 5.0
 """Seconds to wait for the lock of another process."""
 
@@ -161,7 +164,7 @@ def _check_room(source: Path, folder: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """One moment of `source` as a whole new file, looked through. Raises StoreError, OSError."""
+    """One moment of `source` as a whole new file, looked through, without the secrets. Raises StoreError, OSError."""
     _remove(target)
     os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
@@ -169,6 +172,8 @@ def _copy(source: Path, target: Path) -> None:
                 contextlib.closing(connect(target, "rw", PATIENCE)) as writer:
             # All pages in one read: page by page, every commit in between would make it begin anew.
             reader.backup(writer, pages=-1)
+            if number(writer, "version") >= _SECRETS:
+                writer.executescript(SQL["forget_secrets"])
     except sqlite3.Error as error:
         raise explain("copy", source, error) from error
     check(target, PATIENCE, whole=True)

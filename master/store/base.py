@@ -74,7 +74,8 @@ class Store(Protocol):
         """
 
     def snapshot(self) -> Snapshot:
-        """What a core is built from; the pairs have no outcome. Raises StoreError."""
+        """What a core is built from; the pairs have no outcome. No other verb gives the secrets of a job, and none
+        does once it is done. Raises StoreError."""
 
     def job(self, jid: Jid) -> Job:
         """One job. Raises UnknownJobError, StoreError."""
@@ -102,6 +103,10 @@ class Store(Protocol):
         `now`, master time, becomes the latest that was seen: an idle master saves nothing else. A job that is done
         again, as a late return corrected it, begins anew. Raises StoreError.
         """
+
+    def wipe(self) -> bool:
+        """See that nothing of the secrets that are deleted stays in the files; False when that must be tried again,
+        since somebody was reading. Raises StoreError."""
 
     def size(self) -> int:
         """Bytes on disk; 0 for one that has none. Raises StoreError."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from common.ids import Jid, MinionId
 from common.link import Key
+from common.messages import NO_SECRETS
 from master.records import (
     AddJob,
     AddStop,
@@ -96,6 +97,8 @@ class Batch:
                 connection.execute(SQL["add_job"], rows.job_to_row(job, len(added.pairs)))
             except sqlite3.IntegrityError as error:
                 raise StoreError(f"cannot save: job {job.jid} is stored already ({error})") from error
+            if job.secrets != NO_SECRETS and job.jid not in self._done:
+                connection.execute(SQL["add_secrets"], (*key, bytes(job.secrets)))
             connection.execute(SQL["clear_gone_pairs"], key)
             connection.execute(SQL["clear_gone"], key)
             connection.executemany(SQL["add_metadata"], [(*item, *key) for item in job.metadata.items()])
@@ -116,6 +119,10 @@ def _write_done(connection: sqlite3.Connection, done: SetDone) -> None:
     former = rows.unpack_counts(row[0]) if row is not None and row[0] is not None else {}
     for state in former.keys() - counts.keys():
         connection.execute(SQL["drop_state"], (rows.state_number(state), key))
+    if connection.execute(SQL["has_secrets"], (key,)).fetchone() is not None:
+        connection.execute(SQL["overwrite"])
+        connection.execute(SQL["drop_secrets"], (key,))
+        connection.execute(SQL["overwrite_cheaply"])
     connection.execute(SQL["set_done"], (done.at, rows.pack_counts(counts), key))
     for state in counts.keys() - former.keys():
         connection.execute(SQL["add_state"], (rows.state_number(state), key))

@@ -6,10 +6,11 @@ import bisect
 import threading
 from collections.abc import Iterator, Sequence
 
-from msgspec import structs
+from msgspec import Raw, structs
 
 from common.ids import Jid, MinionId
 from common.link import Key
+from common.messages import NO_SECRETS
 from common.states import State
 from master.records import (
     AddJob,
@@ -58,6 +59,7 @@ class MemoryStore:
         self._order: list[Jid] = []
         """Every stored jid, oldest first."""
         self._open: set[Jid] = set()
+        self._secrets: dict[Jid, Raw] = {}
         self._stops: dict[tuple[str, MinionId], Stop] = {}
         self._minions: dict[Key, Minion] = {}
         self._tokens: dict[str, AddToken] = {}
@@ -79,7 +81,8 @@ class MemoryStore:
             entries = [self._entries[jid] for jid in sorted(self._open)]
             return Snapshot(
                 last_jid=self._minted,
-                jobs=[entry.job for entry in entries],
+                jobs=[structs.replace(entry.job, secrets=self._secrets.get(entry.job.jid, NO_SECRETS))
+                      for entry in entries],
                 pairs=[_bare(entry.pairs[minion]) for entry in entries for minion in sorted(entry.pairs)],
                 stops=[self._stops[key] for key in sorted(self._stops)],
                 minions=[self._minions[key] for key in sorted(self._minions)],
@@ -140,6 +143,9 @@ class MemoryStore:
             self._ran += seconds
             self._latest = max(self._latest, now)
 
+    def wipe(self) -> bool:
+        return True
+
     def size(self) -> int:
         return 0
 
@@ -187,7 +193,9 @@ class MemoryStore:
 
     def _add_job(self, change: AddJob) -> None:
         jid = change.job.jid
-        self._entries[jid] = _Entry(change.job, change.pairs)
+        self._entries[jid] = _Entry(structs.replace(change.job, secrets=NO_SECRETS), change.pairs)
+        if change.job.secrets != NO_SECRETS:
+            self._secrets[jid] = change.job.secrets
         bisect.insort(self._order, jid)
         self._open.add(jid)
         if change.job.done is not None:
@@ -206,6 +214,7 @@ class MemoryStore:
             entry.counts = present(change.counts)
             entry.ran = self._ran
             self._open.discard(change.jid)
+            self._secrets.pop(change.jid, None)
 
 
 def _passes(wanted: Filter, entry: _Entry) -> bool:

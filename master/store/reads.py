@@ -6,7 +6,10 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
 
+from msgspec import Raw, structs
+
 from common.ids import Jid, MinionId
+from common.messages import NO_SECRETS
 from common.states import State
 from master.records import Job, Pair, Snapshot
 from master.store import rows
@@ -23,9 +26,11 @@ PAGE_BYTES = 2 * 1024 * 1024
 def snapshot(connection: sqlite3.Connection) -> Snapshot:
     """All that is open."""
     meta = dict(connection.execute(SQL["meta"]))
+    secrets = {rows.unpack_jid(key): Raw(packed) for key, packed in connection.execute(SQL["secrets"])}
+    jobs = [rows.job_from_row(row) for row in connection.execute(SQL["open_jobs"])]
     return Snapshot(
         last_jid=None if meta["minted"] is None else Jid(meta["minted"]),
-        jobs=[rows.job_from_row(row) for row in connection.execute(SQL["open_jobs"])],
+        jobs=[structs.replace(job, secrets=secrets.get(job.jid, NO_SECRETS)) for job in jobs],
         pairs=[rows.bare_from_row(row) for row in connection.execute(SQL["open_pairs"])],
         stops=[rows.stop_from_row(row) for row in connection.execute(SQL["stops"])],
         minions=[rows.minion_from_row(row) for row in connection.execute(SQL["minions"])],

@@ -19,7 +19,7 @@ from master.store.base import BrokenStoreError, Filter, Page, StoreError
 from master.store.batch import Batch
 from master.store.expiry import Step, give_back
 from master.store.failures import explain, is_full
-from master.store.opening import open_writer
+from master.store.opening import connect, open_writer
 from master.store.queries import SQL
 from master.store.readers import Readers
 
@@ -77,6 +77,10 @@ class SqliteStore:
             connection.execute(SQL["set_latest"], (now,))
 
         self._upkeep("save", lambda: self._write("save", add))
+
+    def wipe(self) -> bool:
+        # Through a connection of its own, which waits for nobody: a publish may be next.
+        return self._guard("wipe", lambda _: _cut_log(self._path))
 
     def size(self) -> int:
         size = 0
@@ -139,6 +143,13 @@ def _with_room(connection: sqlite3.Connection, action: Callable[[sqlite3.Connect
             raise
         _fold(connection)
         return _transact(connection, action)
+
+
+def _cut_log(path: Path) -> bool:
+    """Fold the write-ahead log back and cut it to nothing; False when somebody reads. Raises sqlite3.Error."""
+    with contextlib.closing(connect(path, "rw", 0.0)) as connection:
+        busy: int = connection.execute(SQL["checkpoint"]).fetchone()[0]
+    return not busy
 
 
 def _fold(connection: sqlite3.Connection) -> None:

@@ -12,6 +12,7 @@ from common.cli.main import main as run
 from common.cli.main import say
 from common.cli.options import output_option, positive_duration, root_option
 from common.cli.printer import Printer
+from common.cli.secrets import secret_option, with_secrets
 from common.control import AGENT, AbsentError, Connection
 from common.errors import UnreachableError
 from common.exits import exit_code
@@ -22,20 +23,24 @@ NAME = "jr-call"
 
 
 @click.command(cls=FunctionCommand, epilog="Examples:  jr-call test.ping  |  jr-call cmd.run 'df -h'  |  "
-                                           "jr-call job.running -o json")
+                                           "jr-call job.running -o json  |  "
+                                           "jr-call --secret password=@/root/pw site.rotate")
 @root_option
 @output_option
+@secret_option
 @click.option("--timeout", metavar="DURATION", callback=positive_duration, help="The job's own time limit, as in 30s.")
 @click.argument("function")
-def command(root: str | None, fmt: Format, timeout: float | None, function: str, arguments: Arguments) -> int:
+def command(root: str | None, fmt: Format, secret: tuple[str, ...], timeout: float | None, function: str,
+            arguments: Arguments) -> int:
     """Run FUNCTION on this host, and show what it returns.
 
     It is a job like any other: the agent runs it and the master is told. Without an agent it runs all the same, and the
     agent delivers its return when it starts.
     """
     paths = find(root, os.environ)
+    arguments, marked = with_secrets(arguments, secret)
     request = {"function": function, "args": arguments.args, "kwargs": arguments.kwargs, "timeout": timeout,
-               "typed": True}
+               "typed": True, **({"secret": marked} if marked else {})}
     pairs = _ask(paths, request)
     Printer(NAME, fmt).show("pairs", pairs)
     return exit_code(str(pair["state"]) for pair in pairs.values())

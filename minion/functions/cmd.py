@@ -91,5 +91,7 @@ def _name(name: str) -> str:
 def _word(value: Any, what: str) -> str:
     """Text, or a number as text. Nothing else has one obvious form."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)) or "\0" in str(value):
-        raise Failed(f"cannot run a command: {what} must be text, not {value!r}")
+        # Never the value itself, which may be a secret.
+        kind = "text with a NUL character" if isinstance(value, str) else type(value).__name__
+        raise Failed(f"cannot run a command: {what} must be text, not {kind}")
     return str(value)

@@ -12,7 +12,19 @@ from common.host.claims import Kept
 from common.host.core import Host, Limits, Now, Plan
 from common.ids import Jid, MinionId
 from common.link import Connection, Key
-from common.messages import Ack, Evidence, Held, HeldJob, Hello, JobFields, Publish, Return, Stop, Stopped
+from common.messages import (
+    NO_SECRETS,
+    Ack,
+    Evidence,
+    Held,
+    HeldJob,
+    Hello,
+    JobFields,
+    Publish,
+    Return,
+    Stop,
+    Stopped,
+)
 from common.proc.record import JobRecord, StopRequest
 from common.states import State
 from common.targets import parse
@@ -28,11 +40,12 @@ FIELDS = JobFields(function="cmd.run", args=Raw(pack(["true"])), user="ann")
 class Table:
     """The functions of a host: `cmd.run`, and inline `test.ping`, which only reads, and `schedule.add`."""
 
-    def plan(self, fields: JobFields) -> Plan:
+    def plan(self, fields: JobFields, secrets: Raw = NO_SECRETS) -> Plan:
         if fields.function not in ("cmd.run", "test.ping", "schedule.add"):
             raise NotFoundError(f"cannot run {fields.function}: no such function")
         return Plan(args=["true"], kwargs={}, timeout=fields.timeout, inline=fields.function != "cmd.run",
-                    reads=fields.function == "test.ping")
+                    reads=fields.function == "test.ping",
+                    sealed=b"" if secrets == NO_SECRETS else bytes(secrets))
 
 
 def returned(name: Jid, state: State = State.SUCCEEDED, ended: float = NOON + 9, reason: str | None = None) -> Return:

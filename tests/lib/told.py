@@ -71,6 +71,8 @@ def _effect(effect: Any) -> str:
             return f"cut key {key}"
         case master.Alarm(minion, jid, reason):
             return f"alarm {minion}{'' if jid is None else f' {number(jid)}'}: {reason}"
+        case master.Wipe():
+            return "wipe"
         case master.Recall(jid):
             return f"recall {number(jid)}"
     return _host(effect)
@@ -78,6 +80,8 @@ def _effect(effect: Any) -> str:
 
 def _host(effect: host.Effect) -> str:
     match effect:
+        case host.SaveSecrets(jid):
+            return f"secrets {number(jid)}"
         case host.SaveRecord(record):
             return f"record {number(record.jid)} {record.state}"
         case host.SaveStop(jid, request):

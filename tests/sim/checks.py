@@ -57,6 +57,9 @@ def check_master(world: World) -> None:
     if set(core.ledger.jobs) != {job.jid for job in snapshot.jobs}:
         world.fail(f"P4: followed are {sorted(core.ledger.jobs)}, open are {[job.jid for job in snapshot.jobs]}")
         return
+    for job in snapshot.jobs:
+        if job.secrets != core.ledger.jobs[job.jid].job.secrets:
+            world.fail(f"R-A23: the secrets of {world.name(job.jid)} are not those that are stored")
     by_minion: dict[MinionId, set[Jid]] = {}
     for pair in snapshot.pairs:
         if pair.state in OPEN:
@@ -119,6 +122,8 @@ def check_quiet(world: World) -> None:
 def check_empty(world: World, party: SimMinion) -> None:
     """A minion with nothing to do and nothing to say."""
     disk = party.machine.disk
+    if disk.secrets:
+        world.fail(f"R-A23: {party.name} still has secrets of {[*disk.secrets]}")
     if disk.spool or disk.records or party.machine.locks:
         world.fail(f"P9: {party.name} still has {[*disk.spool]} to send, {[*disk.records]} to run")
     assert party.host is not None

@@ -25,7 +25,7 @@ from msgspec import Raw
 from common.codec import pack
 from common.errors import JrError
 from common.ids import Jid, MinionId
-from common.messages import JobFields
+from common.messages import NO_SECRETS, JobFields
 from common.proc.record import StopRequest
 from master.core import effects as do
 from master.core.core import StopWish, Wish
@@ -33,6 +33,7 @@ from tests.sim.master import key_of
 from tests.sim.minion import READ, RUN, WRITE, SimMinion
 from tests.sim.network import Weather
 from tests.sim.process import Process
+from tests.sim.truth import SECRETS
 from tests.sim.world import World
 
 WITHIN = 300.0
@@ -77,7 +78,8 @@ class Commands:
         options = _options(words)
         name = options.get("as", f"J{len(world.names) + 1}")
         wish = Wish(fields=_fields(function, words, options), target=words[1], target_type="glob",
-                    start_within=float(options.get("within", WITHIN)))
+                    start_within=float(options.get("within", WITHIN)),
+                    secrets=SECRETS if function == RUN else NO_SECRETS)
         world.master.publish(wish, lambda jid: self._call(jid, name))
 
     def _begin(self, words: list[str]) -> None:

@@ -34,6 +34,7 @@ class Disk:
         self.claims: dict[Jid, tuple[str, Claim]] = {}
         """With the boot id of each."""
         self.records: dict[Jid, JobRecord] = {}
+        self.secrets: dict[Jid, bytes] = {}
         self.stops: dict[Jid, list[StopRequest]] = {}
         self.spool: dict[Jid, Return] = {}
         self.quarantine: dict[Jid, str] = {}
@@ -117,6 +118,7 @@ class Machine:
         if jid in disk.spool:
             if jid not in self.locks:
                 disk.records.pop(jid, None)
+                disk.secrets.pop(jid, None)
             return disk.spool[jid].state
         record = disk.records.get(jid)
         if record is None or record.started is None or jid in self.locks:
@@ -131,7 +133,13 @@ class Machine:
             return
         self.disk.spool.setdefault(message.jid, message)
         self.disk.records.pop(message.jid, None)
+        self.disk.secrets.pop(message.jid, None)
         self.synced()
+
+    def sweep_secrets(self) -> None:
+        """Those of no recorded job: see `JobFolders.sweep_secrets`."""
+        for jid in self.disk.secrets.keys() - self.disk.records.keys():
+            del self.disk.secrets[jid]
 
     def synced(self) -> None:
         """Something was made durable, and with it whatever was done before."""
@@ -183,6 +191,7 @@ class Machine:
         if not self._alive(supervisor) or self._refuse(supervisor, record):
             return
         self.world.truth.payload_starts(supervisor.jid, self.id)
+        self.world.truth.unsealed(supervisor.jid, self.id, record.sealed, self.disk.secrets.pop(supervisor.jid, b""))
         supervisor.payload = True
         seconds, code = record.args
         self._tell("started", supervisor.jid)
@@ -238,6 +247,7 @@ class Machine:
             self._at(RETRY, RETRY, lambda: self._spool(supervisor, message))
             return
         self.disk.spool.setdefault(supervisor.jid, message)
+        self.disk.secrets.pop(supervisor.jid, None)
         self.world.truth.spooled(supervisor.jid, self.id, message.state)
         self.synced()
         self._at(0.0001, 0.005, lambda: self._retire(supervisor))

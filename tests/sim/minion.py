@@ -16,7 +16,7 @@ from common.host.shell import AT_ONCE, ROOM_AGAIN
 from common.host.writer import DURABLE
 from common.ids import Jid, MinionId, mint
 from common.link import Closed, Key
-from common.messages import Enrol, JobFields, Message, Return, Stopped
+from common.messages import NO_SECRETS, Enrol, JobFields, Message, Return, Stopped
 from common.proc.record import JobRecord, StopRequest
 from common.states import State
 from minion.core import effects as do
@@ -53,12 +53,12 @@ class SimMinion(Process):
     def now(self) -> Now:
         return self.machine.now()
 
-    def plan(self, fields: JobFields) -> Plan:
+    def plan(self, fields: JobFields, secrets: Raw = NO_SECRETS) -> Plan:
         """This minion is its own table of functions. Raises JrError for those that it does not have."""
         if fields.function not in (READ, WRITE, RUN):
             raise JrError(f"cannot run {fields.function}: no such function")
         return Plan(args=unpack(fields.args), kwargs={}, timeout=fields.timeout, inline=fields.function != RUN,
-                    reads=fields.function == READ)
+                    reads=fields.function == READ, sealed=b"" if secrets == NO_SECRETS else bytes(secrets))
 
     def start(self) -> None:
         """Start the agent, and take over what the disk holds: see `HostShell.open`."""
@@ -81,6 +81,7 @@ class SimMinion(Process):
         for jid in list(disk.records):
             if jid not in machine.locks:
                 machine.settle(jid)
+        machine.sweep_secrets()
         held = [record for jid, record in disk.records.items() if jid not in disk.spool]
         self._watched = set(machine.locks)
         self.submit(self.host.load(
@@ -222,6 +223,8 @@ class SimMinion(Process):
             case host_do.Claim(jid):
                 self.world.truth.claimed(self, jid)
                 disk.claims[jid] = (self.machine.boot_id, effect)
+            case host_do.SaveSecrets(jid, sealed):
+                disk.secrets[jid] = sealed
             case host_do.SaveRecord(record):
                 self.world.truth.recorded(self, record.jid)
                 disk.records[record.jid] = record
@@ -242,7 +245,7 @@ class SimMinion(Process):
                 disk.quarantine[jid] = reason
                 disk.spool.pop(jid, None)
             case host_do.Undo(jid):
-                for files in (disk.records, disk.spool, disk.stops, disk.claims):
+                for files in (disk.records, disk.secrets, disk.spool, disk.stops, disk.claims):
                     files.pop(jid, None)  # type: ignore[attr-defined]
             case host_do.DropClaim(jid):
                 if jid not in self.machine.locks:

@@ -10,6 +10,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Raw
+
+from common.codec import pack
 from common.host.outbox import WINDOW
 from common.ids import Jid, MinionId
 from common.link import Connection
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 NEVER_RAN = frozenset({State.KILLED, State.REFUSED, State.UNDELIVERED})
 """States that say that nothing ran, unless an end was observed."""
+SECRETS = Raw(pack({"password": "canary"}))
+"""Those of every job of the master that has a payload."""
 Spot = tuple[Jid, MinionId]
 
 
@@ -92,6 +97,12 @@ class Truth:
             self._must(jid in self.jobs, "P1", jid, f"starts on {minion} and is not stored")
             late = now + self._lowest[jid] - self.jobs[jid].start_by
             self._must(late <= 1e-3, "P2", jid, f"starts on {minion} {late:.3f} s too late")
+
+    def unsealed(self, jid: Jid, minion: MinionId, sealed: bool, secrets: bytes) -> None:
+        """A payload gets its secrets, or there are none. R-A23"""
+        expected = bytes(SECRETS) if sealed else b""
+        right = secrets == expected and sealed != bool(jid.suffix)
+        self._must(right, "R-A23", jid, f"starts on {minion} with {secrets!r}")
 
     def _starts(self, jid: Jid, minion: MinionId) -> None:
         spot = (jid, minion)

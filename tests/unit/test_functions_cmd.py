@@ -40,7 +40,7 @@ class TestRun:
 
     @pytest.mark.parametrize(("env", "reason"), [
         ({"A=B": "x"}, "'A=B' is no name"), ({"": "x"}, "'' is no name"), ({"A\0": "x"}, "is no name"),
-        ({"A": True}, "env A must be text, not True"), ({"A": None}, "env A must be text, not None"),
+        ({"A": True}, "env A must be text, not bool"), ({"A": None}, "env A must be text, not NoneType"),
         ({"A": ["x"]}, "env A must be text"), ({"A": "x\0y"}, "env A must be text"),
     ])
     def test_environment(self, env: dict[str, Any], reason: str) -> None:

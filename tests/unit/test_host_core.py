@@ -367,7 +367,7 @@ def test_after_a_restart_what_was_started_goes_before_what_waited_though_the_clo
 
 def test_a_refusal_is_cut_to_what_a_message_may_hold() -> None:
     class Long:
-        def plan(self, fields: object) -> None:
+        def plan(self, fields: object, secrets: object) -> None:
             raise JrError("x" * 10_000)
 
     host = Driven()

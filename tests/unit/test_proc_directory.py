@@ -48,7 +48,7 @@ def request(stop: str = "s") -> StopRequest:
 
 def test_the_folders_are_ours_alone(folders: JobFolders) -> None:
     names = {path.name: path.stat().st_mode & 0o777 for path in folders.layout.state.iterdir()}
-    assert names == dict.fromkeys(["proc", "claims", "stops", "spool", "output", "quarantine"], 0o700)
+    assert names == dict.fromkeys(["proc", "claims", "secrets", "stops", "spool", "output", "quarantine"], 0o700)
 
 
 def test_files_are_ours_alone(folders: JobFolders) -> None:

@@ -13,7 +13,7 @@ from master.store.queries import SQL, migrations, parse
 
 STORE = Path(queries.__file__).parent
 
-WHOLE_TABLES = {"meta", "stops", "minions", "tokens", "gone", "check_tables", "drop_job_stops"}
+WHOLE_TABLES = {"meta", "stops", "minions", "tokens", "gone", "check_tables", "drop_job_stops", "secrets"}
 """Queries that may read a whole table: it is small. Besides these, none may."""
 
 SORTING = {"count_states", "open_pairs"}

@@ -16,6 +16,10 @@ SELECT jid, function, user, schedule, published, start_by, done, counts, pairs, 
        metadata, args, kwargs, queue, left_behind
 FROM job INDEXED BY job_open WHERE done IS NULL ORDER BY jid;
 
+-- name: secrets
+-- The secrets of every job that is not done.
+SELECT jid, packed FROM secret;
+
 -- name: open_pairs
 -- The pairs of every job that is not done, without values and output.
 SELECT ledger.jid, ledger.minion, ledger.state, ledger.expired, ledger.seen, ledger.outcome

@@ -6,6 +6,31 @@ INSERT INTO job (jid, function, user, schedule, published, start_by, pairs, time
                  metadata, args, kwargs, queue, left_behind)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
+-- name: add_secrets
+-- The secrets of one job.
+INSERT INTO secret (jid, packed) VALUES (?, ?);
+
+-- name: has_secrets
+-- Whether secrets of a job are kept.
+SELECT 1 FROM secret WHERE jid = ?;
+
+-- name: overwrite
+-- What is deleted from here on is overwritten, also in pages that are freed.
+PRAGMA secure_delete = ON;
+
+-- name: drop_secrets
+-- The job is done, and nobody needs its secrets any more.
+DELETE FROM secret WHERE jid = ?;
+
+-- name: overwrite_cheaply
+-- As before: only what costs no further write.
+PRAGMA secure_delete = FAST;
+
+-- name: forget_secrets
+-- In a copy, which outlives them: nil says that there were some, so that their job is not run without.
+PRAGMA secure_delete = ON;
+UPDATE secret SET packed = x'C0';
+
 -- name: add_metadata
 -- One item of a job's metadata, to be found by.
 INSERT OR IGNORE INTO job_metadata (name, value, jid) VALUES (?, ?, ?);
