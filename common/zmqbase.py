@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 import struct
+import sys
 from collections.abc import Callable
 
 import zmq
@@ -27,6 +28,8 @@ HANDSHAKE_SECONDS = 15
 _WIRE_OVERHEAD = 64
 """Bytes that CURVE adds to a frame (33), rounded up: the limit of libzmq counts them, ours does not."""
 _EVENT = struct.Struct("=Hi")
+_TCP_INFO_SIZE = 136
+"""Bytes of Linux's struct tcp_info up to and with `tcpi_bytes_received`, which is there since 4.1."""
 
 _log = logging.getLogger("jr.link")
 
@@ -241,6 +244,19 @@ class Shears:
         finally:
             os.dup2(self._null, self._spare, inheritable=False)
 
+    def received(self, fd: int, still: Callable[[], bool]) -> int | None:
+        """Bytes that ever came over the connection that `fd` leads to, as far as `still()` says that it is the right
+        one, as in `cut`. None when it is over, or when the system does not tell.
+        """
+        try:
+            os.dup2(fd, self._spare, inheritable=False)
+        except OSError:
+            return None
+        try:
+            return self._count() if still() else None
+        finally:
+            os.dup2(self._null, self._spare, inheritable=False)
+
     def descriptors_left(self) -> bool:
         """False when this process is at its limit of open files."""
         try:
@@ -252,6 +268,17 @@ class Shears:
     def close(self) -> None:
         os.close(self._spare)
         os.close(self._null)
+
+    def _count(self) -> int | None:
+        with contextlib.suppress(OSError):
+            connection = socket.socket(fileno=self._spare)
+            try:
+                told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
+            finally:
+                connection.detach()
+            if len(told) == _TCP_INFO_SIZE:
+                return int.from_bytes(told[-8:], sys.byteorder)
+        return None
 
     def _shut_down(self) -> None:
         with contextlib.suppress(OSError):  # the peer may have hung up in between

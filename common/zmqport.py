@@ -24,12 +24,19 @@ from common.admissions import Admission, Admissions
 from common.errors import JrError
 from common.keys import KeyPair
 from common.link import Key
+from common.pressure import Pressure
 from common.zap import Refusal
 from common.zmqbase import Event, Monitor, Reader, Shears, apply_options, as_server, endpoint, reason, shown, warn
 
 _WANTED = Event.ACCEPTED | Event.DISCONNECTED | Event.FAILED_PROTOCOL | Event.FAILED_NO_DETAIL
 """Not the failures to accept: at the limit of descriptors libzmq tells thousands a second."""
 _BACKLOG = 4096
+UNREAD = 16
+"""Frames' worth of bytes. libzmq hands out whole messages, and would keep the parts of one that never ends."""
+_STEP = 32 * 1024 * 1024
+"""Bytes by which the process grows until its connections are looked at for such a message."""
+_LOOKING = 60.0
+"""Seconds for which they are."""
 _RESERVE = 256
 """Descriptors left to the rest of the process."""
 _SHED = 32
@@ -56,6 +63,8 @@ class Peer:
     cut: bool = False
     name: int = 0
     """What the owner of the port calls it."""
+    mark: tuple[float, int] | None = None
+    """`since`, and the bytes that had come over it, when they were last counted after a frame."""
 
 
 class PortEvents(Protocol):
@@ -96,6 +105,8 @@ class PortLimits:
     """Seconds between frames; None is for ever, which libzmq's own heartbeats then end."""
     connections: int | None = None
     """None is what the limit of open files leaves."""
+    unread: int | None = None
+    """Bytes that may come over a connection without making a whole message; None is what `UNREAD` frames take."""
 
 
 class Port:
@@ -111,6 +122,8 @@ class Port:
         self._limits = limits
         self._most = self._room = limits.connections or _descriptor_room()
         self._full_again = 0.0
+        self._unread = limits.unread or UNREAD * limits.frame
+        self._pressure = Pressure(min(_STEP, 2 * self._unread), _LOOKING)
         self._admissions = Admissions()
         self._peers: dict[int, Peer] = {}
         self._silent: dict[int, Peer] = {}
@@ -172,12 +185,25 @@ class Port:
         """Once a second: end what says nothing, and make room when descriptors are short."""
         now = clock.boottime()
         self._end_silent(now)
+        if self._pressure.felt(now):
+            self._end_endless()
         if not self._shears.descriptors_left():
             warn("link.starved", "cannot accept connections: too many open files")
             self._room, self._full_again = max(1, self._crowd() - _SHED), now + _LIMIT_BACK
             self._make_room()
         elif now >= self._full_again:
             self._room = self._most
+
+    def _end_endless(self) -> None:
+        """End the connections over which bytes come and come, and never a whole message."""
+        for peer in [peer for peer in self._peers.values() if not peer.cut]:
+            count = self._shears.received(peer.fd, lambda peer=peer: self._is_current(peer))  # type: ignore[misc]
+            if count is None:
+                continue
+            if peer.mark is None or peer.mark[0] != peer.since:
+                peer.mark = peer.since, count
+            elif count - peer.mark[1] > self._unread:
+                self._refuse(peer, "link.endless", "a message does not end; its connection is cut")
 
     def close(self) -> None:
         """End all connections and free the port; nothing is told."""

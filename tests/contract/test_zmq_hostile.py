@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import os
 import socket
@@ -19,6 +20,7 @@ from common.errors import JrError, UsageError
 from common.ids import MinionId
 from common.keys import KeyPair
 from common.link import Closed, Key
+from common.pressure import Pressure
 from common.zmqbase import line_context
 from common.zmqhub import HubLimits, ZmqHub
 from common.zmqline import open_line
@@ -232,6 +234,50 @@ def test_parts_as_the_first_message_are_told_to_nobody() -> None:
         await world.settle()
         assert world.master.texts("m1") == []
         assert len(world.master.over) <= 1  # the witness
+
+    play(story)
+
+
+@pytest.mark.parametrize("first", [b"one", None], ids=["after a good frame", "as the first message"])
+def test_a_message_that_never_ends_costs_the_connection(first: bytes | None) -> None:  # R-B25
+    async def story(world: ZmqWorld) -> None:
+        line, agent, _, _ = await joined(world, "m2")
+        port = world.hub._main.port
+        port._unread, port._pressure = 100_000, Pressure(0, 1e9, itertools.count().__next__)
+        client = await hostile(world, known(world, "m1"))
+        if first is not None:
+            client.send(first)
+            await world.until(lambda: world.master.texts("m1") == [first], "the good frame")
+
+        async def feed() -> None:
+            for _ in range(200):  # 4 MB: the end comes long before
+                await asyncio.to_thread(client.send, bytes(20_000), more=True)
+                port.sweep()
+
+        with pytest.raises(OSError):
+            await feed()
+        client.close()
+        assert world.master.texts("m1") == ([] if first is None else [first])
+        await world.settle()
+        assert agent.end is None
+        assert line.send(b"still here")
+        await world.until(lambda: world.master.texts("m2")[1:] == [b"still here"], "the good minion")
+
+    play(story)
+
+
+def test_many_whole_messages_are_no_endless_one() -> None:  # R-B25
+    async def story(world: ZmqWorld) -> None:
+        line, agent, _, _ = await joined(world, "m1")
+        port = world.hub._main.port
+        port._unread, port._pressure = 100_000, Pressure(0, 1e9, itertools.count().__next__)
+        for number in range(20):
+            assert line.send(bytes(50_000))
+            await world.until(lambda number=number: len(world.master.texts("m1")) == number + 2,  # type: ignore[misc]
+                              "the frame")
+            port.sweep()
+        await world.settle()
+        assert agent.end is None
 
     play(story)
 

@@ -1,4 +1,4 @@
-"""Bad names, and texts for shells, through the real doors: nothing is made, read or run but what was meant. R-A8, A9."""
+"""Bad names, texts for shells, through the real doors: nothing is made, read or run but what was meant. R-A8, A9."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from common.ids import Jid, MinionId
 from tests.lib.bad_names import BAD_IDS, NEARLY_JIDS, Trap, traps
 from tests.lib.fleet import SCRIPTS, Fleet, started
 
+_REFUSED = r"^(cannot|no) "
 TYPED = ("../m1", "/etc/passwd", "m1\n", "..%2fm1", "-o", "\u202em1", "$(x)", "a" * 300, "")
 """Those that are also tried as an operator would type them: each costs the start of an interpreter."""
 
@@ -71,7 +72,7 @@ def test_no_verb_takes_a_bad_name(fleet: Fleet) -> None:
                 continue
             if verb == "publish" and _good(name):
                 continue
-            with Connection(fleet.root / "run/jr/master.sock") as master, pytest.raises(JrError, match="^(cannot|no) "):
+            with Connection(fleet.root / "run/jr/master.sock") as master, pytest.raises(JrError, match=_REFUSED):
                 master.ask(verb, **fields)
             refused += 1
     assert refused > 900
