@@ -41,6 +41,7 @@ class _Socket:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.socket = self._context.socket(kind)
         self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.setsockopt(zmq.SNDTIMEO, int(SECONDS * 1000))
 
     def receive(self, seconds: float) -> list[bytes]:
         """The parts of the next message. Raises AssertionError when none comes."""
@@ -94,10 +95,12 @@ class Peer:
         self.send(encode(message))
 
     def send(self, frame: bytes) -> None:
-        """Any bytes; waits while the other side takes none."""
+        """Any bytes; waits while the other side takes none. Raises AssertionError when it takes none for too long."""
         assert self.line is not None
-        assert self.line.socket.poll(int(SECONDS * 1000), zmq.POLLOUT), "nobody takes what it says"
-        self.line.socket.send(frame)
+        try:
+            self.line.socket.send(frame)
+        except zmq.Again:
+            raise AssertionError("nobody takes what it says") from None
 
     def hear(self, kind: type[M], seconds: float = SECONDS) -> M:
         """The next message of this kind; `heard` keeps all that came."""
