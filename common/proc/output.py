@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
-from collections import deque
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ RETURN_HEAD = 96 * 1024
 RETURN_TAIL = 32 * 1024
 """Bytes of a stream's end, likewise."""
 _BLOCK = 64 * 1024
+_PIPE = 512 * 1024
+"""Bytes of a pipe that brings much; a common one holds 64 KiB."""
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -27,27 +30,41 @@ NOTHING = Excerpt(b"", False)
 
 
 class Tail:
-    """The last `limit` bytes of a stream, in blocks, so that neither huge nor tiny writes cost much."""
+    """The last `limit` bytes of a stream, in a ring that the stream is read into: nothing is copied or allocated."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._blocks: deque[bytearray] = deque()
+        self._ring = bytearray()
+        self._at = 0
         self._held = 0
 
+    def room(self) -> memoryview:
+        """Where the next bytes belong; `took` tells how many there were."""
+        if not self._ring:
+            self._ring = bytearray(self._limit)  # not before: most streams are short
+        return memoryview(self._ring)[self._at:]
+
+    def took(self, count: int) -> None:
+        """So many bytes were put where `room` said."""
+        self._at += count
+        self._held = max(self._held, self._at)
+        if self._at == self._limit:
+            self._at = 0
+
     def add(self, data: bytes) -> None:
-        """Take more of the stream."""
-        if self._blocks and len(self._blocks[-1]) + len(data) <= _BLOCK:
-            self._blocks[-1] += data
-        else:
-            self._blocks.append(bytearray(data))
-        self._held += len(data)
-        while self._held - len(self._blocks[0]) >= self._limit:
-            self._held -= len(self._blocks.popleft())
+        """Take more of the stream, from elsewhere."""
+        left = memoryview(data)[-self._limit:]
+        while left:
+            room = self.room()
+            count = min(len(room), len(left))
+            room[:count] = left[:count]
+            self.took(count)
+            left = left[count:]
 
     def last(self, count: int) -> bytes:
         """The last `count` bytes, or as many as there were, `limit` at most."""
-        count = min(count, self._limit)
-        return b"".join(self._blocks)[-count:] if count else b""
+        held = self._ring[self._at:self._held] + self._ring[:self._at]
+        return bytes(held[max(0, len(held) - count):])
 
 
 class Capture:
@@ -66,11 +83,31 @@ class Capture:
         self._begin = bytearray()
         self._fd: int | None = None
         self._refused = False
+        self._widened = False
         self.total = 0
         """Bytes that came."""
         self.lost = 0
         """Bytes that the file does not hold; known when it is closed."""
         self._kept = 0
+
+    def read(self, fd: int) -> int:
+        """Take what a pipe has to give, in one read; how many bytes that was, 0 at its end.
+
+        Raises BlockingIOError when it has nothing. A stream that goes past what the file's head holds is read into the
+        tail, and its pipe made large: whoever writes so much should not have to wait for us.
+        """
+        if self._head_left or len(self._begin) < RETURN_HEAD:
+            data = os.read(fd, _BLOCK)
+            self.add(data)
+            return len(data)
+        if not self._widened:
+            self._widened = True
+            with contextlib.suppress(OSError):  # this user has too many large pipes: it goes on as it is
+                fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE)
+        count = os.readv(fd, [self._tail.room()])
+        self._tail.took(count)
+        self.total += count
+        return count
 
     def add(self, data: bytes) -> None:
         """Take more of the stream. Never raises for a disk that refuses."""

@@ -94,8 +94,8 @@ class Watch:
         timeout = record.get("timeout")
         self._timeout_at = None if timeout is None else self._began + timeout
         self.report = Report(record["return_limit"])
-        self._sinks: dict[int, Callable[[bytes], None]] = {
-            running.out: captures[0].add, running.err: captures[1].add, running.result: self.report.feed,
+        self._sinks: dict[int, Callable[[int], int]] = {
+            running.out: captures[0].read, running.err: captures[1].read, running.result: self._read_report,
         }
         self._poll = select.poll()
         for fd in (signals.fds[0], *self._sinks):
@@ -157,15 +157,18 @@ class Watch:
     def _drain(self, fd: int) -> bool:
         """One read of a pipe; False when it has no more to give, now or ever."""
         try:
-            data = os.read(fd, _READ)
+            if self._sinks[fd](fd):
+                return True
         except BlockingIOError:
             return False
-        if data:
-            self._sinks[fd](data)
-            return True
         self._poll.unregister(fd)
         del self._sinks[fd]
         return False
+
+    def _read_report(self, fd: int) -> int:
+        data = os.read(fd, _READ)
+        self.report.feed(data)
+        return len(data)
 
     def _reap(self) -> None:
         """Wait for every dead child: the payload, and orphans that came to us."""

@@ -97,10 +97,10 @@ def bare_router(messages: int = 2000) -> float:
     return messages / seconds
 
 
-def publish(connection: Connection, function: str, *args: str) -> None:
+def publish(connection: Connection, function: str, *args: str, target: str = "*") -> None:
     """One job, waited for."""
-    for item in connection.stream("publish", None, target="*", target_type="glob", function=function, args=list(args),
-                                  kwargs={}, typed=True, follow=True):
+    for item in connection.stream("publish", None, target=target, target_type="glob", function=function,
+                                  args=list(args), kwargs={}, typed=True, follow=True):
         if item.get("event") == "pair" and item["pair"]["state"] != "succeeded":
             raise SystemExit(f"a job of the benchmark ended {item['pair']}")
 
@@ -134,6 +134,20 @@ def commands_a_second(root: Path, seconds: float, clients: int = 4) -> float:
     for thread in threads:
         thread.join()
     return sum(counts) / (time.perf_counter() - start)
+
+
+def output_seconds(root: Path, runs: int = 9) -> tuple[float, float]:
+    """Seconds of a job that writes 1 GiB, and of a pipe that does, in turn; the best of each, on a shared machine."""
+    jobs, pipes = [], []
+    with Connection(Fleet(root).paths.master_socket, MASTER) as connection:
+        for _ in range(runs):
+            start = time.perf_counter()
+            subprocess.run("head -c 1G /dev/zero | cat >/dev/null", shell=True, check=True)
+            middle = time.perf_counter()
+            publish(connection, "cmd.run", "head -c 1G /dev/zero", target="m1")
+            pipes.append(middle - start)
+            jobs.append(time.perf_counter() - middle)
+    return min(jobs), min(pipes)
 
 
 def resident(pid: int) -> float:
@@ -184,6 +198,9 @@ def measure(fleet: Fleet, seconds: float) -> dict[str, float]:
     forks, commands = bare_fork_exec(), commands_a_second(fleet.root, seconds)
     row("cmd.run true, returns of 5 minions", f"{commands:.0f}/s", f"bare fork+exec {forks:.0f}/s",
         f"{commands / forks:.3f}", ">= 150/s")
+    job, pipe = output_seconds(fleet.root)
+    row("cmd.run that writes 1 GiB", f"{job * 1000:.0f} ms", f"head | cat >/dev/null {pipe * 1000:.0f} ms",
+        f"{job / pipe:.2f}", "<= 1.20")
     bare = bare_resident()
     minion = statistics.median(resident(fleet.pid(member) or 0) for member in fleet.minions)
     master = resident(fleet.pid(fleet.master) or 0)
@@ -192,7 +209,8 @@ def measure(fleet: Fleet, seconds: float) -> dict[str, float]:
     row("memory of the master, with its spawner", f"{master:.0f} MiB", f"bare interpreter {bare:.0f} MiB",
         f"{master / bare:.1f}", "<= 90 MiB")
     return {"interpreter": start, "ping": whole, "router": router, "jobs": jobs, "fork_exec": forks,
-            "commands": commands, "minion_mib": minion, "master_mib": master, "bare_mib": bare}
+            "commands": commands, "output": job, "output_pipe": pipe, "minion_mib": minion,
+            "master_mib": master, "bare_mib": bare}
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.lib.disks import fill, mount, needs_disks, unmount
-from tests.lib.fleet import Fleet, started
+from tests.lib.fleet import Done, Fleet, started
 from tests.lib.wait import until
 
 pytestmark = needs_disks()
@@ -62,10 +62,10 @@ def disk(fleet: Fleet) -> str:
     return str(ended.pair()["return"]["disk"])
 
 
-def waiting(fleet: Fleet, name: str) -> tuple[str, Path]:
+def waiting(fleet: Fleet, name: str, then: str = "true") -> tuple[str, Path]:
     """A job that runs until its gate is made; its jid, and the gate."""
     gate = fleet.base / name
-    jid = fleet.start("m1", "cmd.run", f"until [ -e {gate} ]; do sleep 0.05; done; echo through {name}")
+    jid = fleet.start("m1", "cmd.run", f"until [ -e {gate} ]; do sleep 0.05; done; {then}; echo through {name}")
     fleet.running(jid)
     return jid, gate
 
@@ -160,3 +160,36 @@ def test_an_agent_that_waits_for_room_can_be_stopped(minion: Fleet, full: Path) 
 
     full.unlink()
     minion.up()
+
+
+@pytest.fixture(scope="module")
+def master() -> Iterator[Fleet]:
+    with on_a_small_disk("master", "4m") as fleet:
+        yield fleet
+
+
+def test_a_master_without_room_takes_no_job_and_loses_no_return(master: Fleet) -> None:
+    """What it cannot store it does not acknowledge: the return stays with its minion, and comes again by itself."""
+    pid = master.pid("master")
+    large = "head -c 90000 /dev/zero | tr '\\0' x"
+    jid, gate = waiting(master, "gate-m", large)
+    filler = fill(master.state("master"))
+
+    def refusal() -> Done | None:
+        ended = master.jr("m1", "cmd.run", f"true {'x' * 100_000}")
+        return ended if ended.code else None
+
+    # The file of the database has room inside for a few.
+    line = until(refusal, PATIENCE, "a refusal").fails(1, "cannot save", "the disk is full")
+    assert line.startswith("jr: ")
+    gate.touch()
+    master.over(jid)
+    assert f"{jid}.msgpack" in [path.name for path in (master.state("m1") / "spool").iterdir()]
+    assert master.lookup(jid)["minions"]["m1"]["state"] == "running"
+
+    filler.unlink()
+    pair = master.ended(jid)
+    assert (pair["state"], len(pair["stdout"])) == ("succeeded", 90_000 + len("through gate-m\n"))
+    master.acked()
+    until(lambda: master.job("m1", "cmd.run", f"true {'x' * 100_000}").code == 0, PATIENCE, "new jobs")
+    assert master.pid("master") == pid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -25,10 +26,37 @@ def test_a_tail_holds_the_last_bytes(chunks: list[bytes], limit: int, asked: int
 
 def test_a_tail_of_tiny_writes_stays_small() -> None:
     tail = Tail(1000)
-    for number in range(200_000):
+    for number in range(20_000):
         tail.add(bytes([number % 256]))
-    assert sum(map(len, tail._blocks)) < 150_000
-    assert len(tail._blocks) <= 3
+    assert len(tail._ring) == 1000
+
+
+@given(st.lists(st.integers(0, 90_000), max_size=12), st.integers(0, 200_000))
+def test_what_is_read_from_a_pipe_is_what_is_added(sizes: list[int], limit: int) -> None:
+    """R-A21: both ways into a capture, before and behind the head."""
+    chunks = [os.urandom(size) for size in sizes]
+    with tempfile.TemporaryDirectory() as name:
+        added = capture(Path(name) / "added", limit, chunks)
+        read = Capture(Path(name) / "read", limit)
+        for chunk in chunks:
+            out, into = os.pipe()
+            _feed(read, out, into, chunk)
+        read.close()
+        assert (read.total, read.lost, read.excerpt()) == (added.total, added.lost, added.excerpt())
+        files = [Path(name) / kind for kind in ("added", "read") if (Path(name) / kind).exists()]
+        assert len({file.read_bytes() for file in files}) == (1 if files else 0)
+        assert len(files) != 1
+
+
+def _feed(made: Capture, out: int, into: int, chunk: bytes) -> None:
+    """All of a chunk through a pipe, to its end."""
+    os.set_blocking(out, False)
+    with open(out, "rb"), open(into, "wb", buffering=0) as writer:
+        for at in range(0, len(chunk), 60_000):
+            writer.write(chunk[at:at + 60_000])
+            with contextlib.suppress(BlockingIOError):
+                while made.read(out):
+                    pass
 
 
 def capture(path: Path, limit: int, chunks: list[bytes]) -> Capture:
