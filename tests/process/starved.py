@@ -174,6 +174,21 @@ def a_kill_without_descriptors(folder: Path) -> None:
     on_host(folder / "state", story)
 
 
+def a_spawner_that_dies_without_descriptors(folder: Path) -> None:
+    """Another one is started as soon as that can be, and what was asked for meanwhile begins."""
+    async def story(host: TestHost) -> None:
+        spawner = host.executor._spawner
+        assert spawner is not None
+        jid = host.accept(make_record("run.shell", "exit 3"))
+        with starved():
+            spawner.kill()
+            await host.until(lambda: host.executor._respawn is not None, "a try in vain")
+            host.executor.start(jid)
+        assert (await host.end(jid)).retcode == 3
+        assert host.events.of("broken") == []
+    on_host(folder / "state", story)
+
+
 def closing_without_descriptors(folder: Path) -> None:
     """Nothing is looked at again after that."""
     async def story(host: TestHost) -> None:
@@ -232,6 +247,23 @@ def a_look_without_descriptors(folder: Path) -> None:
         assert out.frames == []
         hands.apply([do.SendSpooled(jid)])
         await until(lambda: out.frames, "the return")
+    on_shell(folder / "state", story)
+
+
+def a_commit_without_descriptors(folder: Path) -> None:
+    """R-A20, R-B34: a job is refused with the reason, and the agent takes the next one when it can."""
+    async def story(hands: HostShell, out: Out, lines: Lines) -> None:
+        await hands.open()
+        with starved():
+            try:
+                await hands.desk.run(fresh_jid(), fields("true"))
+            except JrError as error:
+                told = str(error)
+            assert told == "cannot accept the job: Too many open files"
+            assert hands.short == "Too many open files"
+        await until(lambda: hands.short is None, "descriptors")
+        ended = await hands.desk.run(fresh_jid(), fields("true"))
+        assert (await asyncio.wait_for(ended, SECONDS)).state is State.SUCCEEDED
     on_shell(folder / "state", story)
 
 
@@ -386,6 +418,7 @@ def a_canary_without_descriptors(folder: Path) -> None:
 
 SCENES: dict[str, Scene] = {scene.__name__: scene for scene in (
     a_descriptor_that_was_dropped, an_end_without_descriptors, a_kill_without_descriptors, closing_without_descriptors,
+    a_spawner_that_dies_without_descriptors, a_commit_without_descriptors,
     a_look_without_descriptors, a_start_without_descriptors, a_claim_that_is_gone, more_jobs_than_the_first_limit,
     a_line_without_descriptors, a_canary_without_descriptors,
 )}

@@ -150,11 +150,14 @@ def test_a_foreign_record_is_not_believed(folders: JobFolders) -> None:
 
 
 def test_a_record_cut_at_any_byte(folders: JobFolders) -> None:
+    """R-B28: each time it alone is set aside."""
+    folders.write_record(record(B))
     whole = encode_record(record())
-    for cut in range(0, len(whole) - 2, 7):
+    for cut in range(len(whole.rstrip())):
         folders.layout.record_of(A).write_bytes(whole[:cut])
-        assert folders.read_record(A) is None
-    assert folders.records() == ([], [])
+        found, problems = folders.records()
+        assert ([one.jid for one in found], len(problems)) == ([B], 1)
+    assert len(list(folders.layout.quarantine.iterdir())) == len(whole.rstrip())
 
 
 @pytest.mark.parametrize("name", ["x.json", "2026.json", f"{A}.txt", f"{A}", "..json", f"{A}-short.json", "a\nb.json"])
@@ -268,6 +271,28 @@ def test_a_damaged_return_costs_itself(folders: JobFolders, content: bytes) -> N
     assert folders.spool_list() == [C]
     assert folders.spool_state(C) is State.SUCCEEDED
     assert len(list(folders.layout.quarantine.iterdir())) == 1
+
+
+def test_a_single_bit_of_a_return_counts(folders: JobFolders) -> None:
+    """R-B30."""
+    whole = bytearray(seal(codec.encode(returned())))
+    for bit in range(0, 8 * len(whole), 5):
+        whole[bit // 8] ^= 1 << bit % 8
+        folders.layout.spool_of(A).write_bytes(whole)
+        with pytest.raises(SpoolError):
+            folders.spool_read(A)
+        whole[bit // 8] ^= 1 << bit % 8
+    folders.layout.spool_of(A).write_bytes(whole)
+    assert folders.spool_read(A) == codec.encode(returned())
+
+
+def test_a_return_cut_at_any_byte(folders: JobFolders) -> None:
+    """R-B30."""
+    whole = seal(codec.encode(returned()))
+    for cut in range(len(whole)):
+        folders.layout.spool_of(A).write_bytes(whole[:cut])
+        assert folders.spool_state(A) is None
+    assert len(list(folders.layout.quarantine.iterdir())) == len(whole)
 
 
 def test_a_return_of_a_supervisor_is_not_forestalled(folders: JobFolders) -> None:
