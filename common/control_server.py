@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from common import clock
+from common.aio import cancelled
 from common.control_frames import ANSWER_LIMIT, HEADER, REQUEST_LIMIT, VERSION, FrameError, length, pack, unpack
-from common.control_socket import listen, remove
+from common.control_socket import is_there, listen, remove
 from common.errors import DeniedError, Exit, JrError
 from common.log import limited
 
@@ -71,6 +72,8 @@ class Limits:
     """Between requests."""
     stall_seconds: float = 60.0
     """That a client may leave a full buffer unread before it is cut."""
+    look_seconds: float = 3.0
+    """Between two looks whether the socket's file is still there."""
     buffer: int = 1024 * 1024
     """Bytes that wait for a slow reader before its handler has to wait too."""
 
@@ -89,6 +92,7 @@ class ControlServer:
         """Those between two requests, in the order in which they became so."""
         self._names: dict[int, str] = {}
         self._server: asyncio.Server | None = None
+        self._guard: asyncio.Task[None] | None = None
         self._inode = 0
         self._quiet_until = 0.0
 
@@ -96,11 +100,36 @@ class ControlServer:
         """Listen. Raises UsageError when the path is taken or its folder is not safe, JrError when it cannot."""
         listener, self._inode = listen(self._path)
         self._server = await asyncio.start_unix_server(self._connected, sock=listener)
+        self._guard = asyncio.get_running_loop().create_task(self._keep())
+
+    async def _keep(self) -> None:
+        """Look every few seconds whether the file is still ours; without it nobody could reach a daemon that lives."""
+        while True:
+            await asyncio.sleep(self._limits.look_seconds)
+            if is_there(self._path, self._inode):
+                continue
+            try:
+                await self._renew()
+            except (OSError, JrError) as error:
+                limited(_log, "socket").error("the control socket is gone: %s", error, extra={"action": "control.gone"})
+            else:
+                _log.warning("the control socket %s was removed or replaced: made anew", self._path,
+                             extra={"action": "control.renewed"})
+
+    async def _renew(self) -> None:
+        """Listen at the path once more; who is connected stays so."""
+        listener, self._inode = listen(self._path)
+        server = await asyncio.start_unix_server(self._connected, sock=listener)
+        old, self._server = self._server, server
+        if old is not None:
+            old.close()
 
     async def close(self, seconds: float = 5.0) -> None:
         """Take the socket away and cut every client. Handlers get `seconds` to come to their end."""
         if self._server is None:
             return
+        if self._guard is not None:
+            await cancelled(self._guard)
         server, self._server = self._server, None
         for listener in server.sockets:
             asyncio.get_running_loop().remove_reader(listener.fileno())

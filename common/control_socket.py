@@ -45,6 +45,14 @@ def listen(path: Path) -> tuple[socket.socket, int]:
     return listener, inode
 
 
+def is_there(path: Path, inode: int) -> bool:
+    """Whether the file that `listen` made still stands at its place."""
+    try:
+        return path.lstat().st_ino == inode
+    except OSError:
+        return False
+
+
 def remove(path: Path, inode: int) -> None:
     """Remove the file that `listen` made; one that another daemon has put there since is left alone."""
     with contextlib.suppress(OSError):

@@ -55,6 +55,12 @@ class UnreachableError(JrError):
     exit = Exit.UNREACHABLE
 
 
+class DetachedError(JrError):
+    """Interrupted from the keyboard while it waited for a job, which goes on."""
+
+    exit = Exit.DETACHED
+
+
 class StateError(JrError):
     """A step that the state table does not allow. A fault of the program, never of its user."""
 

@@ -21,6 +21,11 @@ def usage(name: str, info: FunctionInfo) -> str:
     return f"{name}({', '.join(parts)})"
 
 
+def explained(table: Table) -> dict[str, str]:
+    """How each function of the table is called, and below that what it does."""
+    return {name: f"{usage(name, info)}\n\n{info['doc']}".rstrip() for name, info in sorted(table.items())}
+
+
 def _written(param: Param) -> str:
     stars = {"var_positional": "*", "var_keyword": "**"}.get(param["kind"], "")
     hint = "" if param["hint"] == "any" else f": {param['hint']}"

@@ -24,6 +24,7 @@ from common.keys import fingerprint
 from common.link import Key
 from common.log import limited
 from common.proc.limits import most_jobs
+from common.signatures import explained
 from common.values import unknown
 from common.version import VERSION
 from config.paths import Paths
@@ -153,6 +154,7 @@ class MasterDaemon(Daemon):
             defaults=Defaults(start_within=settings.start_within, grace=settings.grace,
                               queue=settings.offline == "queue"),
             runners=lambda: executor.table, join=join,
+            explain=lambda: explained(executor.table),
             no_runner=lambda name: unknown(name, executor.table, executor.broken, runner=True),
             keys=lambda: _own(pki),
             fingerprint=lambda key: fingerprint(Key(key)), status=status)

@@ -55,6 +55,8 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     defaults: Defaults
     runners: Callable[[], Iterable[str]]
     """The names of custom runners."""
+    explain: Callable[[], dict[str, str]]
+    """How each of them is called and what it does, by name."""
     no_runner: Callable[[str], str]
     """The line for a runner that does not exist."""
     join: Callable[[str, str | None], str]
@@ -79,8 +81,8 @@ class Verbs:
             "publish": self._publish, "run": self._run, "watch": self._watch, "jobs": self._jobs,
             "active": self._active, "stop": self._stop, "presence": self._presence, "keys": self._keys,
             "keys.accept": self._accept, "keys.reject": self._reject, "keys.delete": self._delete,
-            "keys.rotate": Rotating(shell).rotate, "token": self._token, "status": self._status,
-            **(more or {}),
+            "keys.rotate": Rotating(shell).rotate, "token": self._token, "runners": self._runners,
+            "status": self._status, **(more or {}),
         }
 
     async def handle(self, request: Body, caller: Caller, reply: Reply) -> Body:
@@ -264,6 +266,10 @@ class Verbs:
         effects = self._shell.core.add_token(token, now + request.ttl, request.minion, now)
         await self._shell.committed(effects)
         return {"join": join, "expires": now + request.ttl, "address": read_join(join).master}
+
+    async def _runners(self, body: Body, caller: Caller, reply: Reply) -> Body:
+        checked(body, Request)
+        return {"runners": self._around.explain()}
 
     async def _status(self, body: Body, caller: Caller, reply: Reply) -> Body:
         checked(body, Request)

@@ -58,6 +58,9 @@ class Link:
     def start(self) -> None:
         """Connect, and keep connected."""
         self._started = True
+        if self._master is None:
+            _log.warning("no master is configured: set master and master_key, or join by jr-minion --join; until then "
+                         "only schedules and jr-call start jobs here", extra={"action": "bus.none"})
         self.changed()
 
     def close(self) -> None:

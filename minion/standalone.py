@@ -11,7 +11,8 @@ import contextlib
 import os
 import pwd
 import select
-from collections.abc import Mapping
+import signal
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +64,39 @@ class Alone:
             self.failure.set_exception(JrError(reason))
 
 
-def run_alone(paths: Paths, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer the request that the agent's verb `call` would: the pair by minion id. Raises JrError."""
+def run_alone(paths: Paths, request: Mapping[str, Any], begun: Callable[[str], None]) -> dict[str, Any]:
+    """Answer the request that the agent's verb `call` would: the pair by minion id. Raises JrError.
+
+    `begun` is told the jid of a job that goes on without this process from there on.
+    """
     settings = load_minion(paths).settings
     wanted = checked({"v": VERSION, "verb": "call", **request}, CallRequest)
-    found = asyncio.run(call(settings, paths, *job_and_secrets(wanted, _user(), settings.grace)))
+    with _held_back() as interrupted:
+        found = asyncio.run(call(settings, paths, *job_and_secrets(wanted, _user(), settings.grace)))
+    if isinstance(found, Path):
+        begun(found.name)
+    if interrupted:
+        raise KeyboardInterrupt
     message = wait(paths, found) if isinstance(found, Path) else found
     return {str(settings.id): of_return(message)}
+
+
+@contextlib.contextmanager
+def _held_back() -> Iterator[list[int]]:
+    """Note a Ctrl-C for later: until a supervisor has the job nobody else could tell what became of it, and its jid is
+    not known. The second one ends this process at once."""
+    came: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        if came:
+            raise KeyboardInterrupt
+        came.append(number)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _user() -> str:

@@ -30,6 +30,11 @@ def find(name: str) -> Runner | None:
     return runner
 
 
+def is_built_in(name: str) -> bool:
+    """Whether a name is a built-in runner's, or at least in a module of those, so that nobody else can have it."""
+    return name.partition(".")[0] in {known.partition(".")[0] for known in BUILT_IN}
+
+
 def load(name: str) -> Runner:
     """The built-in runner of this name. Raises NotFoundError."""
     runner = find(name)

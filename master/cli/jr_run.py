@@ -12,8 +12,9 @@ from common.cli.main import main as run_command
 from common.cli.options import duration, output_option, positive_duration, root_option
 from common.cli.printer import Printer
 from common.cli.secrets import secret_option, with_secrets
-from common.errors import Exit, UsageError
+from common.errors import Exit, JrError, NotFoundError, UsageError
 from common.output import Format
+from common.text import escape
 from config.paths import find
 from master.cli.follow import Follower, answer_seconds
 from runners import registry
@@ -49,7 +50,7 @@ Exit codes:
 
 @click.command(NAME, cls=FunctionCommand, help=HELP)
 @click.argument("function", required=False)
-@click.option("--list", "listing", is_flag=True, help="List the built-in runners, a line for each.")
+@click.option("--list", "listing", is_flag=True, help="List the runners, a line for each.")
 @click.option("-d", "--doc", "documentation", is_flag=True, help="Show what FUNCTION does.")
 @click.option("--async", "detached", is_flag=True, help="Of a custom runner print the jid alone and do not wait.")
 @click.option("--wait", metavar="SECONDS", callback=duration, help="Wait no longer than this; the job goes on.")
@@ -63,14 +64,14 @@ def command(
     wait: float | None, timeout: float | None, secret: tuple[str, ...], fmt: Format, root: str | None,
 ) -> Exit:
     printer = Printer(NAME, fmt)
+    master = ControlMaster(find(root, os.environ).master_socket, answer_seconds=answer_seconds(wait))
     if listing or function is None:
         if documentation:
             raise UsageError("cannot show what a runner does: name one, such as jr-run -d jobs.active")
-        return _list(printer)
+        return _list(printer, master)
     if documentation:
-        printer.text(registry.documentation(function))
+        printer.text(_documentation(function, master))
         return Exit.OK
-    master = ControlMaster(find(root, os.environ).master_socket, answer_seconds=answer_seconds(wait))
     if registry.find(function) is not None:
         _refuse(function, {"--async": detached, "--timeout": timeout is not None, "--secret": bool(secret)})
         return _built_in(function, arguments, wait, master, printer)
@@ -82,14 +83,36 @@ def command(
     return follower.start(stream) if detached else follower.follow(stream, wait)
 
 
-def _list(printer: Printer) -> Exit:
+def _list(printer: Printer, master: ControlMaster) -> Exit:
+    """A line for each runner; the custom ones only when the master is there to name them."""
     summaries = {name: registry.summary(name) for name in registry.BUILT_IN}
+    try:
+        custom = master.ask("runners")["runners"]
+    except JrError as error:
+        printer.note(f"cannot list the custom runners: {error}")
+    else:
+        summaries |= {name: _summary(text) for name, text in custom.items() if name not in summaries}
     if printer.fmt != "table":
         printer.show("value", summaries)
         return Exit.OK
     width = max(map(len, summaries))
-    printer.text("\n".join(f"{name:{width}}  {text}" for name, text in summaries.items()))
+    printer.text("\n".join(f"{escape(name):{width}}  {escape(text)}" for name, text in summaries.items()))
     return Exit.OK
+
+
+def _summary(text: str) -> str:
+    """The first line of what a runner says of itself, below how it is called."""
+    return next((line.strip() for line in text.splitlines()[1:] if line.strip()), "")
+
+
+def _documentation(function: str, master: ControlMaster) -> str:
+    """What a runner says of itself. Raises NotFoundError, UnreachableError."""
+    if registry.is_built_in(function):
+        return registry.documentation(function)
+    custom: dict[str, str] = master.ask("runners")["runners"]
+    if function not in custom:
+        raise NotFoundError(f"cannot find a runner {function!r}; jr-run --list shows them")
+    return escape(custom[function], keep="\n")
 
 
 def _built_in(name: str, arguments: Arguments, wait: float | None, master: ControlMaster, printer: Printer) -> Exit:

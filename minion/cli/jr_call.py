@@ -14,7 +14,7 @@ from common.cli.options import output_option, positive_duration, root_option
 from common.cli.printer import Printer
 from common.cli.secrets import secret_option, with_secrets
 from common.control import AGENT, AbsentError, Connection
-from common.errors import UnreachableError
+from common.errors import DetachedError, UnreachableError
 from common.exits import exit_code
 from common.output import Format
 from config.paths import Paths, find
@@ -68,7 +68,16 @@ def _through(connection: Connection, request: dict[str, Any]) -> dict[str, Any]:
         if not jid:
             raise
         raise UnreachableError(f"{error}; its job {jid} was begun, and is not begun again") from error
+    except KeyboardInterrupt:
+        raise DetachedError(detached(jid)) from None
     return found
+
+
+def detached(jid: str) -> str:
+    """What an interrupted command says of its job; `jid` is empty when the agent had not named it yet."""
+    if not jid:
+        return "interrupted before the agent had answered: jr-call job.running tells whether it took the job"
+    return f"detached from {jid}, which goes on; look: {NAME} job.find_job {jid}; kill it: {NAME} job.kill_job {jid}"
 
 
 def _alone(paths: Paths, request: dict[str, Any]) -> dict[str, Any]:
@@ -76,7 +85,13 @@ def _alone(paths: Paths, request: dict[str, Any]) -> dict[str, Any]:
     from minion.standalone import run_alone
 
     say(NAME, "no agent runs on this host: calling without one")
-    return run_alone(paths, request)
+    begun: list[str] = []
+    try:
+        return run_alone(paths, request, begun.append)
+    except KeyboardInterrupt:
+        if not begun:
+            raise
+        raise DetachedError(detached(begun[0])) from None
 
 
 def main() -> None:

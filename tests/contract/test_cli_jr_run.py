@@ -79,9 +79,25 @@ def jr_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> JrRun:
 @pytest.mark.parametrize("words", [[], ["--list"]])
 def test_the_list_of_runners(jr_run: JrRun, words: list[str]) -> None:
     ended = jr_run(*words)
-    assert (ended.code, ended.err) == (0, "")
+    assert ended.code == 0
+    assert "cannot list the custom runners: " in ended.err  # no master is there to name them
     assert [line.split()[0] for line in ended.out.splitlines()] == list(registry.BUILT_IN)
     assert all(len(line.split(maxsplit=1)[1]) > 20 for line in ended.out.splitlines())
+
+
+CUSTOM = {"mine.nap": "mine.nap(seconds: float = 100)\n\nSleep on the master.\n\nAnd no more.",
+          "mine.bare": "mine.bare()", "manage.up": "manage.up()\n\nNot reached by this name."}
+
+
+def test_custom_runners_are_listed_and_explained(jr_run: JrRun, socket: Path) -> None:
+    with serving(socket, Script(runners=[{"runners": CUSTOM}])):
+        listed = jr_run.json("--list")
+        explained = jr_run("-d", "mine.nap")
+        unknown = jr_run("-d", "mine.nope")
+    assert (listed["mine.nap"], listed["mine.bare"]) == ("Sleep on the master.", "")
+    assert listed["manage.up"] != "Not reached by this name."
+    assert (explained.code, explained.out.strip()) == (0, CUSTOM["mine.nap"])
+    assert (unknown.code, "mine.nope" in unknown.err) == (3, True)
 
 
 def test_the_list_for_programs(jr_run: JrRun) -> None:

@@ -12,6 +12,7 @@ import socket
 import stat
 import struct
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -601,3 +602,49 @@ def _answers(connection: Connection, path: Path) -> bool:
             return bool(connection.ask("status"))
     except UnreachableError:
         return False
+
+
+# the file of the socket
+
+
+def gone(path: Path) -> None:
+    path.unlink()
+
+
+def replaced(path: Path) -> None:
+    path.with_name("beside").touch()
+    path.with_name("dead").unlink(missing_ok=True)
+    dead = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with address(str(path.with_name("dead"))) as where:
+        dead.bind(where)
+    dead.close()
+    path.with_name("dead").rename(path)
+
+
+@pytest.mark.parametrize("harm", [gone, replaced])
+def test_a_socket_that_was_removed_or_replaced_comes_back(path: Path, harm: Callable[[Path], None]) -> None:
+    with serving(path, echo, Limits(look_seconds=0.05)) as server, Connection(path) as early:
+        inode = path.lstat().st_ino
+        harm(path)
+        until(lambda: path.exists() and path.lstat().st_ino != inode and path.lstat().st_ino == server._inode,
+              what="the socket is there again")
+        with Connection(path) as late:
+            assert late.ask("status")["uid"] == early.ask("status")["uid"] == os.geteuid()
+    assert not path.exists()
+
+
+def test_a_place_that_somebody_else_took_is_left_to_him(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with serving(path, echo, Limits(look_seconds=0.05)):
+        path.unlink()
+        other, _ = listen(path)
+        with other:
+            until(lambda: "another process listens there" in caplog.text, what="the daemon says so")
+        until(lambda: not _refused(path), what="the socket is ours again")
+
+
+def _refused(path: Path) -> bool:
+    try:
+        Connection(path).close()
+    except JrError:
+        return True
+    return False

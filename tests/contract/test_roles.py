@@ -68,7 +68,7 @@ LOCAL = {"owner", "root"}
 MASTER_VERBS = {
     "publish": LOCAL, "run": LOCAL, "watch": LOCAL, "jobs": LOCAL, "active": LOCAL, "stop": LOCAL, "presence": LOCAL,
     "keys": LOCAL, "keys.accept": LOCAL, "keys.reject": LOCAL, "keys.delete": LOCAL, "keys.rotate": LOCAL,
-    "token": LOCAL, "status": LOCAL,
+    "token": LOCAL, "status": LOCAL, "runners": LOCAL,
 }
 MINION_VERBS = {"call": LOCAL}
 USERS = {"owner": OWNER, "root": 0, "other user": STRANGER, "ordinary user": 1000}
@@ -294,7 +294,7 @@ def verbs() -> Verbs:
     return Verbs(shell, Surroundings(
         defaults=Defaults(start_within=300, grace=10), runners=lambda: [],
         no_runner=lambda name: f"cannot run {name!r}", join=lambda token, address: token, keys=dict,
-        fingerprint=lambda key: key, status=dict))
+        explain=dict, fingerprint=lambda key: key, status=dict))
 
 
 @pytest.mark.parametrize("verb", sorted(MASTER_VERBS.keys() | MINION_VERBS.keys()))

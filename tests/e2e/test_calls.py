@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.lib.fleet import USER, Fleet, started
+from tests.lib.fleet import SCRIPTS, USER, Fleet, started
 from tests.lib.wait import until
 
 
@@ -69,6 +70,25 @@ def test_without_a_master(fleet: Fleet) -> None:
         return bool(rows) and rows[0]["args"] == ["echo alone"]
 
     until(told, what="the master is told of it")
+
+
+@pytest.mark.parametrize("agent", [True, False])
+def test_ctrl_c_names_the_job_that_goes_on(fleet: Fleet, agent: bool) -> None:  # S13
+    if not agent:
+        fleet.end("m1", signal.SIGTERM)
+    said = fleet.base / f"said-{agent}"
+    with said.open("w") as output:  # no pipe: without an agent the supervisor holds it, too
+        waiting = subprocess.Popen([str(SCRIPTS / "jr-call"), "--root", str(fleet.minion("m1")), "cmd.run", "sleep 60"],
+                                   stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    proc = fleet.state("m1") / "proc"
+    record = until(lambda: next((path for path in proc.glob("*.json") if '"started": null' not in path.read_text()),
+                                None), what="the job runs")
+    waiting.send_signal(signal.SIGINT)
+    assert waiting.wait(60) == 130
+    assert f"detached from {record.stem}, which goes on" in said.read_text()
+    fleet.up()
+    assert fleet.call("m1", "job.kill_job", record.stem).code == 0
+    until(lambda: not record.exists(), what="it is over")
 
 
 def test_without_an_agent(fleet: Fleet) -> None:

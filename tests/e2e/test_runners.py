@@ -110,6 +110,32 @@ def test_it_outlives_the_master(fleet: Fleet) -> None:
     assert (pair["state"], pair["return"], pair["pid"]) == ("succeeded", 1.5, pid)
 
 
+def test_it_ends_while_the_master_is_dead_and_its_return_is_stored(fleet: Fleet) -> None:
+    # P3, P6
+    jid = fleet.command("jr-run", "--async", "mine.nap", "0.5").out.strip()
+    fleet.running(jid, "master")
+    fleet.end("master")
+    fleet.over(jid, "master")
+    fleet.up()
+    pair = fleet.ended(jid, "master")
+    assert (pair["state"], pair["return"]) == ("succeeded", 0.5)
+
+
+def test_a_restarted_master_can_kill_it(fleet: Fleet) -> None:
+    # P6, P7
+    jid = fleet.command("jr-run", "--async", "mine.nap").out.strip()
+    fleet.running(jid, "master")
+    fleet.restart("master", number=signal.SIGKILL)
+    assert fleet.run("jobs.kill", jid).code == 0
+    assert fleet.lookup(jid)["minions"]["master"]["state"] == "killed"
+    assert fleet.of_job(jid) == {}
+
+
+def test_they_are_listed_and_explained(fleet: Fleet) -> None:
+    assert fleet.run("--list").json["mine.nap"] == "Sleep on the master."
+    assert "mine.nap(seconds: float = 100)" in fleet.command("jr-run", "-d", "mine.nap").out
+
+
 def test_ctrl_c_detaches_from_it(fleet: Fleet) -> None:
     waiting = fleet.spawn("jr-run", "mine.nap")
     jid = fleet.open_job()

@@ -29,7 +29,7 @@ from tests.lib.stored import NOON, jid, job, over, published
 ANN = Caller(0, "ann", 1)
 AROUND = Surroundings(
     defaults=Defaults(start_within=300, grace=10), runners=lambda: [], no_runner=lambda name: f"cannot run {name}",
-    join=lambda token, address: token, keys=dict, fingerprint=lambda key: key, status=dict)
+    join=lambda token, address: token, keys=dict, explain=dict, fingerprint=lambda key: key, status=dict)
 
 
 class Asked:
