@@ -53,10 +53,7 @@ def warn(action: str, message: str, error: BaseException | None = None) -> None:
 
 @functools.cache
 def _seed() -> None:
-    """Seed libc's rand(), once and before the first socket.
-
-    libzmq never does: without it the routing ids of a ROUTER are the same in every process, and can be claimed.
-    """
+    """Seed libc's rand(), once and before the first socket: libzmq takes routing ids from it, and does not seed it."""
     ctypes.CDLL(None).srand(int.from_bytes(os.urandom(4), "little"))
 
 

@@ -342,11 +342,10 @@ def _listen(sock: zmq.Socket[bytes], place: Place, limits: PortLimits) -> int:
 
 
 def _is_given(route: bytes) -> bool:
-    """False for a routing id that libzmq did not make: those have five bytes, and the first one is zero.
+    """False for a routing id that has not the form of those that libzmq gives out.
 
-    The property `Identity` alone would not tell: libzmq hands it out as C text, so a claim that begins with a zero
-    byte reads as empty. A claim of the same form stays unseen. It does harm only if it is the very next number that
-    libzmq would give, and that is one in two thousand million, since the first one is random and told to nobody.
+    The property `Identity` alone would not tell: not every claim can be read in it. One in the form of a given id gets
+    its owner nothing: where ids begin is random (`zmqbase`), and they are told to nobody.
     """
     return len(route) == 5 and route[0] == 0
 

@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from common.codec import pack
 from common.ids import Jid, MinionId, mint
+from common.keys import generate
 from common.messages import (
     RETURNED,
     Accepted,
@@ -21,6 +22,7 @@ from common.messages import (
     HeldJob,
     JobFields,
     Message,
+    Offer,
     Pong,
     Publish,
     Refused,
@@ -28,6 +30,7 @@ from common.messages import (
     Started,
     Stop,
     Stopped,
+    Taken,
     Welcome,
 )
 from common.states import State
@@ -164,3 +167,18 @@ def test_a_return_that_claims_another_function_and_user_changes_neither(fleet: F
     told = fleet.lookup(jid)
     assert (told["function"], told["args"], told.get("metadata")) == ("test.echo", ["asked"], None)
     assert told["minions"]["evil"]["return"] == "lie", "of its own host it may say what it likes"
+
+
+def test_a_key_changes_hands_only_when_the_operator_asks(fleet: Fleet, evil: Peer) -> None:  # S4, R-B37
+    evil.greet()
+    shown = fleet.key("list", "-o", "json").json["keys"]
+    evil.say(Offer(key=generate().public))
+    assert evil.hear(Taken).refused == "nobody asked for a new key"
+    evil.say(Offer(key=next(key["key"] for key in shown if key["id"] == "m1")))
+    assert evil.hear(Taken).refused == "this key is filed already"
+    assert fleet.key("list", "-o", "json").json["keys"] == shown
+
+    old = fleet.key("finger", "m1", "-o", "json").json
+    assert fleet.key("rotate", "m1").code == 0
+    until(lambda: fleet.key("finger", "m1", "-o", "json").json != old, seconds=60, what="the new key of m1")
+    until(lambda: fleet.job("m1", "test.ping").code == 0, seconds=60, what="m1 is back")

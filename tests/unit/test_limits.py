@@ -61,3 +61,10 @@ def test_a_host_that_refuses_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("name", ["jr-master.service", "jr-minion.service"])
 def test_a_service_may_open_many_files_and_its_jobs_as_many_as_any(name: str) -> None:
     assert "\nLimitNOFILE=1024:65536\n" in (SYSTEMD / name).read_text()
+
+
+def test_a_flooded_master_is_ended_before_its_host_and_no_agent_for_its_jobs() -> None:  # R-B24, R-B25
+    master, minion = ((SYSTEMD / f"jr-{name}.service").read_text() for name in ("master", "minion"))
+    assert "\nMemoryMax=50%\n" in master
+    assert "\nRestart=on-failure\n" in master
+    assert "\nMemoryMax=" not in minion
