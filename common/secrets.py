@@ -127,7 +127,7 @@ def _texts(value: Any, *, keys: bool) -> Iterator[str]:
         for item in value:
             yield from _texts(item, keys=True)
     elif value is not None and not isinstance(value, bool):
-        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        text = str(value)
         for form in (text, repr(text)[1:-1], *text.splitlines()):
             if len(form) >= _SHORTEST:
                 yield form

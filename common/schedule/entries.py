@@ -52,6 +52,10 @@ class Entry(Struct, frozen=True, kw_only=True):
     enabled: bool = True
     metadata: dict[str, str] = {}
 
+    def __repr__(self) -> str:
+        """For `--check-config`: without the arguments, which may be secrets."""
+        return f"<{self.function} {f'every {self.every:g} s' if self.every is not None else f'cron {self.cron}'}>"
+
     def trigger(self, base: float, zone: tzinfo) -> Trigger:
         """The entry's trigger: `base` is where intervals count from, `zone` the host's time zone."""
         if self.every is not None:

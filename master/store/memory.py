@@ -144,6 +144,8 @@ class MemoryStore:
             self._latest = max(self._latest, now)
 
     def wipe(self) -> bool:
+        with self._lock:
+            self._check_open("wipe")
         return True
 
     def size(self) -> int:

@@ -13,7 +13,7 @@ from msgspec import Raw, structs
 from common.codec import pack
 from common.ids import Jid, MinionId, mint
 from common.link import Key
-from common.messages import Evidence, JobFields, Process
+from common.messages import NO_SECRETS, Evidence, JobFields, Process
 from common.states import OPEN, State
 from master.records import (
     AddJob,
@@ -354,6 +354,31 @@ class TestDone:
         assert listed(store, Filter(state=State.FAILED)) == []
         store.apply([MovePair(returned(jid(1), "b")), SetDone(jid(1), NOON + 2, {State.SUCCEEDED: 2})], NOON + 99)
         assert listed(store, Filter(state=State.LOST)) == []
+
+
+class TestSecrets:  # R-A23
+    SECRET = Raw(pack({"password": "canary-7Hq3"}))
+
+    def test_only_a_snapshot_has_them_and_only_while_the_job_is_open(self, store: Store) -> None:
+        one, other = structs.replace(job(1), secrets=self.SECRET), job(2)
+        store.apply([published(one), published(other)], NOON)
+        assert store.snapshot().jobs == [one, other]
+        assert store.job(one.jid) == job(1)
+        assert [found.job for found in store.page(Filter(), 10).jobs] == [other, job(1)]
+        store.apply([MovePair(returned(one.jid, "a")), SetDone(one.jid, NOON + 2, {State.SUCCEEDED: 1})], NOON)
+        assert store.snapshot().jobs == [other]
+        assert store.wipe()
+
+    def test_of_a_job_that_is_done_in_the_batch_it_came_in(self, store: Store) -> None:
+        one = structs.replace(job(1), secrets=self.SECRET)
+        store.apply([published(one), SetDone(one.jid, NOON + 2, {State.SUCCEEDED: 1})], NOON)
+        assert store.job(one.jid).secrets == NO_SECRETS
+        assert store.snapshot().jobs == []
+
+    def test_a_closed_store_wipes_nothing(self, store: Store) -> None:
+        store.close()
+        with pytest.raises(StoreError, match="the store is closed"):
+            store.wipe()
 
 
 class TestPages:  # S10

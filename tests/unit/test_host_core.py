@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from msgspec import Raw, structs
 
+from common.codec import pack
 from common.errors import JrError
 from common.host import effects as do
 from common.host.claims import KEPT, Kept
 from common.host.core import HELD_LIMIT, START_TRIES, Host, Limits, Now
 from common.messages import Accepted, Publish, Refused
-from common.proc.record import StopRequest, fields_of
+from common.proc.record import StopRequest, encode_record, fields_of
 from common.states import State
 from tests.lib.cores import FIELDS, Driven, Table, record, returned
 from tests.lib.stored import NOON, jid
@@ -363,6 +364,34 @@ def test_after_a_restart_what_was_started_goes_before_what_waited_though_the_clo
     waited = record(jid(2), State.QUEUED, accepted=NOON - 3600)
     assert host.load(idle=[waited, record(jid(1), accepted=NOON)]) == ["start 1"]
     assert host.host.jobs()[jid(2)] is State.QUEUED
+
+
+def test_secrets_are_durable_before_the_record_and_stay_out_of_it() -> None:  # R-A23
+    host = Driven(max_jobs=1)
+    message = Publish(jid=jid(1), start_by=host.master_now + 9, job=FIELDS, secrets=Raw(pack({"password": "canary"})))
+    effects = host.host.publish(message, host.now, host.master_now)
+    assert told(effects) == ["secrets 1", *ACCEPTED]
+    record = host.host.record(jid(1))
+    assert record is not None
+    assert (record.sealed, b"canary" in encode_record(record)) == (True, False)
+
+
+def test_a_function_inside_the_agent_gets_its_secrets_by_hand() -> None:  # R-A23
+    host = Driven()
+    job = structs.replace(FIELDS, function="schedule.add")
+    message = Publish(jid=jid(1), start_by=host.master_now + 9, job=job, secrets=Raw(pack({"password": "canary"})))
+    effects = host.host.publish(message, host.now, host.master_now)
+    assert told(effects)[-1] == "call 1"
+    assert "secrets 1" not in told(effects)
+    assert b"canary" in effects[-1].sealed  # type: ignore[union-attr]
+
+
+def test_a_job_whose_secrets_a_restored_master_has_not_is_refused() -> None:  # R-A23, R-B29
+    host = Driven()
+    job = structs.replace(FIELDS, kwargs=Raw(pack({"stdin": "***"})))
+    message = Publish(jid=jid(1), start_by=host.master_now + 9, job=job, secrets=Raw(b"\xc0"))
+    (line,) = told(host.host.publish(message, host.now, host.master_now))
+    assert line.startswith("say refused 1: cannot run the job: its secrets are gone")
 
 
 def test_a_refusal_is_cut_to_what_a_message_may_hold() -> None:

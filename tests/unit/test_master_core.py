@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from msgspec import Raw, structs
 
+from common.codec import pack
 from common.errors import NotFoundError
 from common.ids import MASTER, MinionId
 from common.link import Connection, Key
-from common.messages import FACTS_LIMIT, Held, HeldJob, Hello, Load, Ping, Started
+from common.messages import FACTS_LIMIT, NO_SECRETS, Held, HeldJob, Hello, Load, Ping, Started
 from common.states import State
 from master.core.core import HELD_MOST, LATELY, LOCAL, Wish
 from master.core.doubles import ANSWER
@@ -71,6 +72,20 @@ def test_undelivered_says_why(two: Ruled) -> None:
     change: Any = effects[0]
     reasons = [pair.outcome.evidence.reason for pair in change.change.pairs]
     assert reasons == ["no minion of this id is accepted", "the minion is not connected"]
+
+
+def test_secrets_go_to_the_minions_alone_and_end_with_the_job(two: Ruled) -> None:  # R-A23
+    secrets = Raw(pack({"password": "canary"}))
+    wish = Wish(fields=FIELDS, target="m1", target_type="glob", start_within=60, secrets=secrets)
+    name, effects = two.core._publish(wish, [MinionId("m1")], two.now)
+    assert told(effects)[1:] == ["event job 60 for m1", "to 1: publish 60"]
+    saved, event, sent = effects
+    assert saved.change.job.secrets == sent.message.secrets == secrets  # type: ignore[union-attr]
+    assert event.event.job.secrets == NO_SECRETS  # type: ignore[union-attr]
+
+    assert told(two.core.received(Connection(1), MinionId("m1"), returned(name), two.now))[-3:-1] == [
+        "wipe", "event done 60 succeeded=1"]
+    assert two.core.ledger.jobs == {}
 
 
 def test_a_target_that_picks_nobody_sends_nothing(two: Ruled) -> None:
