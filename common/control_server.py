@@ -156,6 +156,8 @@ class ControlServer:
         """One connection, from its first byte to its last."""
         try:
             if len(self._tasks) > self._limits.connections and not self._make_room():
+                limited(_log, "clients").warning("turning clients away: %d are here already", self._limits.connections,
+                                                 extra={"action": "control.full"})
                 await client.refuse(Exit.UNREACHABLE, f"cannot serve more than {self._limits.connections} clients")
             else:
                 await self._serve(client, await self._caller(client))

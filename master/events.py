@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from common.errors import UnreachableError
 from common.ids import Jid
+from common.log import limited
 from master.core.effects import Event, JobDone, PairMoved, StopAnswered
+
+_log = logging.getLogger("jr.master")
 
 BOUND = 100_000
 """Events that may wait for one watcher: the largest fleet's returns of one job, several times over."""
@@ -30,6 +34,9 @@ class Watch:
         """One more event. One that finds no room ends the watch: what was told up to there is whole."""
         size = _size(event)
         if self._queue.qsize() >= BOUND - 1 or self._bytes + size > BYTES:
+            if not self._over:
+                limited(_log, "watch").warning("a watcher is too slow: its watch ends with %d events unread",
+                                               self._queue.qsize(), extra={"action": "watch.full"})
             self.end("this watcher is too slow")
         elif not self._over:
             self._bytes += size

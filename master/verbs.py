@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -15,13 +16,14 @@ from common.errors import NotFoundError, UnreachableError, UsageError
 from common.ids import MASTER, Jid, MinionId
 from common.join import read_join
 from common.link import Key
+from common.log import limited
 from common.messages import SIGNAL_ANSWER, STOP_SIGNALS, JobFields
 from common.requests import Request, checked, job_and_secrets
 from common.states import TERMINAL, State
 from common.targets import parse
 from master import documents
 from master.core.choice import chosen
-from master.core.core import StopWish, Wish
+from master.core.core import OPEN_MOST, StopWish, Wish
 from master.core.effects import JobDone, PairMoved, StopAnswered
 from master.events import Watch
 from master.records import Job, Minion, Pair
@@ -40,6 +42,8 @@ from master.rotating import Rotating
 from master.shell import Shell
 from master.status import of_minion
 from master.store.base import Listed, Page, Store
+
+_log = logging.getLogger("jr.master")
 
 BITES = 20
 """Reads of the store for one page: a filter that seldom matches comes back short, with a cursor to go on from."""
@@ -125,8 +129,14 @@ class Verbs:
         return self._around.defaults.queue if request.offline is None else request.offline == "queue"
 
     def _check_room(self) -> None:
+        why = ""
         if self._shell.full:
-            raise UnreachableError("cannot take another job now: the master's disk is far behind; try again")
+            why = "the master's disk is far behind; try again"
+        elif len(self._shell.core.ledger.jobs) >= OPEN_MOST:
+            why = f"{OPEN_MOST} are open already; jr-run jobs.active shows them"
+        if why:
+            limited(_log, "room").warning("turning jobs away: %s", why, extra={"action": "job.declined"})
+            raise UnreachableError(f"cannot take another job now: {why}")
 
     async def _launch(self, jid: Jid, effects: list[Any], reply: Reply, follow: bool) -> Body:
         with self._shell.watchers.watch(jid) as watch:

@@ -46,6 +46,8 @@ LATELY = 300.0
 """Seconds before the end of the master's last run that count as lately."""
 LOCAL = Connection(0)
 """The connection of the master's own host, which runs the runner jobs."""
+OPEN_MOST = 100_000
+"""Jobs that are open at once, and so in memory; more are turned away."""
 WAITING_MOST = 10_000
 """Jobs that may wait for one minion that is away: what it takes at once when it comes (`common.host.core`)."""
 HELD_MOST = 100_000

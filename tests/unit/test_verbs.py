@@ -13,7 +13,7 @@ from common.clock import MasterClock
 from common.codec import pack
 from common.control_frames import ANSWER_LIMIT
 from common.control_server import Body, Caller
-from common.errors import UsageError
+from common.errors import UnreachableError, UsageError
 from common.ids import MinionId
 from common.messages import JobFields
 from common.states import State
@@ -151,3 +151,17 @@ def test_metadata_is_bounded(metadata: dict[str, str]) -> None:
             await asked.ask("publish", target="*", function="test.ping", metadata=metadata)
 
     played(play, [])
+
+
+def test_more_open_jobs_than_memory_should_hold_are_turned_away(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(verbs, "OPEN_MOST", 2)
+
+    async def play(asked: Asked) -> None:
+        for _ in range(2):
+            with pytest.raises(UnreachableError, match="cannot take another job now: 2 are open already"):
+                await asked.ask("publish", target="m1", target_type="list", function="test.ping")
+        assert caplog.text.count("turning jobs away") == 1
+
+    played(play, [job(1), job(2)])
