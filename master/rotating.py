@@ -11,7 +11,7 @@ from common.ids import MinionId
 from common.keys import fingerprint
 from common.requests import checked
 from master.bus import Bus, MasterPki
-from master.core.effects import KeyChanged
+from master.core.effects import KeyChanged, MinionDown
 from master.core.keys import Keyring
 from master.events import Watch
 from master.requests import RekeyRequest, RotateRequest
@@ -21,6 +21,7 @@ ANSWER = 20.0
 """Seconds to wait for minions that make a key and connect anew: well under one, but for a busy host."""
 AWAY = "not connected"
 SILENT = "no answer yet"
+OFFERED = "offered"
 DONE = "rotated"
 
 
@@ -61,10 +62,12 @@ async def _outcomes(watch: Watch, found: dict[MinionId, str]) -> None:
     """Replace what nobody has answered yet by what each minion did, for as long as that is worth waiting for."""
     try:
         async with asyncio.timeout(ANSWER):
-            while SILENT in found.values():
+            while {SILENT, OFFERED} & set(found.values()):
                 event = await watch.next()
-                if isinstance(event, KeyChanged) and event.minion in found and event.state != "offered":
+                if isinstance(event, KeyChanged) and found.get(event.minion) in (SILENT, OFFERED):
                     found[event.minion] = event.state
+                elif isinstance(event, MinionDown) and found.get(event.minion) == SILENT:
+                    found[event.minion] = AWAY
     except TimeoutError:
         return
 
@@ -94,8 +97,9 @@ class Rekeying:
             raise UsageError("cannot finish: the master has no next key; begin with jr-key rotate-master")
         missing = self._shell.core.rotation.missing()
         if missing and not force:
-            names = ", ".join(missing[:NAMES]) + (", ..." if len(missing) > NAMES else "")
-            raise UsageError(f"cannot finish: the next key is not confirmed by {len(missing)} minions ({names}); "
+            more = len(missing) - NAMES
+            names = ", ".join(missing[:NAMES]) + (f" and {more} more" if more > 0 else "")
+            raise UsageError(f"cannot finish: the next key is not confirmed by {names}; "
                              "wait for them, or say --force and give each a new join string")
         await self._shell.write(self._pki.take_up)
         self._change_over()
