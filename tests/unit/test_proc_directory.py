@@ -286,6 +286,20 @@ def test_a_single_bit_of_a_return_counts(folders: JobFolders) -> None:
     assert folders.spool_read(A) == codec.encode(returned())
 
 
+def test_a_large_spool_with_a_few_damaged_files(folders: JobFolders) -> None:
+    """R-B30: ten thousand returns; what is damaged is told apart, and all the others are read."""
+    whole = seal(codec.encode(returned()))
+    jids = [Jid(f"20260102030405{number:06d}") for number in range(10_000)]
+    bad = set(jids[::1000])
+    for jid in jids:
+        frame = codec.encode(returned(jid))
+        (folders.layout.spool / f"{jid}.msgpack").write_bytes(whole if jid in bad else seal(frame))
+    states = {jid: folders.spool_state(jid) for jid in folders.spool_list()}
+    assert {jid for jid, state in states.items() if state is None} == bad
+    assert len(states) == len(jids)
+    assert len(list(folders.layout.quarantine.iterdir())) == len(bad)
+
+
 def test_a_return_cut_at_any_byte(folders: JobFolders) -> None:
     """R-B30."""
     whole = seal(codec.encode(returned()))
