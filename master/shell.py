@@ -222,7 +222,8 @@ class Shell:
 
     def _broken(self, error: BaseException) -> None:
         """A commit failed: nothing behind it left. Those who wait are told, and the core begins anew from the store."""
-        _log.critical("cannot commit: %s", error, extra={"action": "store.failed"})
+        # A return that finds no room is sent again and again: the log lies on the same full disk, perhaps.
+        limited(_log, "commit").critical("cannot commit: %s", error, extra={"action": "store.failed"})
         told = error if isinstance(error, JrError) else StoreError(f"cannot save: {error}")
         for waiter in list(self._waiters):
             if not waiter.done():

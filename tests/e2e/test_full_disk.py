@@ -193,3 +193,11 @@ def test_a_master_without_room_takes_no_job_and_loses_no_return(master: Fleet) -
     master.acked()
     until(lambda: master.job("m1", "cmd.run", f"true {'x' * 100_000}").code == 0, PATIENCE, "new jobs")
     assert master.pid("master") == pid
+
+
+def test_a_master_comes_up_on_a_full_disk(master: Fleet) -> None:
+    filler = fill(master.state("master"))
+    master.restart("master", number=signal.SIGKILL)
+    assert master.run("jobs.list_jobs").code == 0
+    filler.unlink()
+    until(lambda: master.job("m1", "test.ping").code == 0, PATIENCE, "new jobs")
