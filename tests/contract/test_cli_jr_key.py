@@ -72,6 +72,26 @@ def test_changing_all(jr_key: JrKey, socket: Path, words: list[str]) -> None:
     assert (ended.code, "nothing to" in ended.err) == (0, True)
 
 
+def test_what_accepting_all_has_left_is_named(jr_key: JrKey, socket: Path) -> None:  # S23, R-A14
+    left = [{"id": "m2", "fingerprint": "33:44"}]
+    with serving(socket, Script(keys_accept=[{"changed": ["m1"], "left": left}])):
+        ended = jr_key("accept", "--all")
+    assert (ended.code, "m1" in ended.out) == (1, True)
+    assert ended.err == "jr-key: left m2 33:44: another key holds or claims this id\n"
+
+
+def test_a_quarantine_is_listed_with_its_reason(jr_key: JrKey, socket: Path) -> None:  # R-A13
+    rows = [{**KEYS[0], "state": "quarantined", "reason": "two hosts answer"}, KEYS[1]]
+    with serving(socket, Script(keys=[{**ANSWER, "keys": rows}])):
+        head, *_, first, second = jr_key("list").out.splitlines()
+    assert head.split()[-1] == "WHY"
+    assert first.endswith("two hosts answer")
+    assert "quarantined" in first
+    assert "pending" in second
+    with serving(socket, Script(keys=[ANSWER])):
+        assert "WHY" not in jr_key("list").out
+
+
 @pytest.mark.parametrize(("words", "reason"), [
     (["accept"], "name minions or fingerprints, or say --all"), (["accept", "m1", "--all"], "and not both"),
     (["delete", "--all"], "say --all --yes"), (["nope"], "'nope'"), (["list", "x"], "x"),
