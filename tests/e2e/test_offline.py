@@ -117,7 +117,8 @@ def test_a_job_may_sweep_what_it_leaves_behind(fleet: Fleet) -> None:
     ended = fleet.job("--left-behind", "kill", "m1", "cmd.run", "setsid sleep 95 >/dev/null 2>&1 & echo started")
     pair = ended.pair()
     assert (ended.code, pair["state"]) == (0, "succeeded")
-    assert [process["name"] for process in pair["evidence"]["left_behind"]] == ["sleep"]
+    (left,) = pair["evidence"]["left_behind"]
+    assert left["name"] in ("setsid", "sleep")  # the one becomes the other, perhaps a moment after the shell has ended
     assert fleet.of_job(ended.json["jid"]) == {}
     shown = fleet.command("jr-run", "jobs.lookup_jid", ended.json["jid"]).out
     assert "left behind and ended: " in shown

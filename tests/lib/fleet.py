@@ -200,12 +200,13 @@ class Fleet:
     def up_alone(self, name: str) -> None:
         """Start one member and nobody else; `up` would start all."""
         root, program = (self.root, "jr-master") if name == "master" else (self.minion(name), "jr-minion")
+        socket = root / ("run/jr/master.sock" if name == "master" else "run/jr/minion.sock")
+        dead = socket.lstat().st_ino if socket.exists() else None  # one that was killed leaves its socket there
         with (root / f"var/log/jr/{program}.log").open("ab") as output:
             self._alone.append(subprocess.Popen([str(SCRIPTS / program), "--root", str(root)], stdout=output,
                                                 stderr=output, stdin=subprocess.DEVNULL, env=self._env, cwd="/",
                                                 start_new_session=True))
-        socket = root / ("run/jr/master.sock" if name == "master" else "run/jr/minion.sock")
-        until(lambda: socket.exists() and self.pid(name) == self._alone[-1].pid, what=f"{name} is up")
+        until(lambda: socket.exists() and socket.lstat().st_ino != dead, what=f"{name} is up")
 
     def pid(self, name: str) -> int | None:
         """The pid of a daemon, by the lock on its state folder and whoever started it; None when it does not run."""
