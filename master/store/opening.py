@@ -32,7 +32,13 @@ def open_writer(path: Path, patience: float) -> sqlite3.Connection:
         _create(path, patience)
     try:
         disk = os.statvfs(path)
-        return _ready(connect(path, "rw", patience), disk.f_blocks * disk.f_frsize < _SMALL_DISK)
+        connection = _ready(connect(path, "rw", patience), disk.f_blocks * disk.f_frsize < _SMALL_DISK)
+        try:
+            sync_folder(path.parent)  # the name of the log: SQLite syncs it too, and takes no notice when that fails
+        except OSError:
+            connection.close()
+            raise
+        return connection
     except OSError as error:
         raise StoreError(f"cannot open: {path}: {error.strerror}") from error
     except sqlite3.Error as error:

@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from common.proc import processes
@@ -50,16 +50,18 @@ def unusable() -> str | None:
 
 
 @contextlib.contextmanager
-def watching(pid: int, calls: str, fault: str) -> Iterator[Watch]:
+def watching(pid: int, calls: str, fault: str, *, files: Sequence[Path] = ()) -> Iterator[Watch]:
     """Inject a fault into calls of a process, of all its threads, and of what it forks but not of what it executes.
 
-    `calls` is a list as strace reads it: `write,fsync`. `fault`: `signal=SIGKILL:when=3`, `error=EIO:when=2+`.
+    `calls` is a list as strace reads it: `write,fsync`. `fault`: `signal=SIGKILL:when=3`, `error=EIO:when=2+`. With
+    `files` only calls about these are hit, and counted.
     """
     assert STRACE is not None
     folder = Path(tempfile.mkdtemp(prefix="jr-strace-"))
     log = folder / "log"
     words = [STRACE, "-f", "-b", "execve", "-p", str(pid), "-o", str(log), "-e", f"trace={calls}",
              "-e", f"inject={calls}:{fault}", "-e", "signal=KILL"]
+    words += [word for path in files for word in ("-P", str(path))]
     watch = Watch()
     process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:

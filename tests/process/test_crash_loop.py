@@ -23,7 +23,8 @@ POINTS = {
 }
 FAILED = [Point("agent", "work", "fsync", 2, "EIO"), Point("agent", "start", "fsync", 1, "EIO"),
           Point("spawner", "work", "fsync", 1, "EIO"), Point("spawner", "work", "fsync", 4, "EIO"),
-          Point("master", "work", "fdatasync", 1, "EIO"), Point("master", "start", "fdatasync", 1, "EIO")]
+          Point("master", "work", "fdatasync", 1, "EIO"), Point("master", "start", "fdatasync", 1, "EIO"),
+          Point("master", "start", "fdatasync", 2, "EIO"), Point("master", "start", "fsync", 1, "EIO")]
 
 
 @pytest.fixture(scope="module")

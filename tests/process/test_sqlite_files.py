@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import sqlite3
@@ -289,3 +290,16 @@ class TestMigrations:
         store = SqliteStore(path)
         assert store.snapshot().tokens == []
         store.close()
+
+
+def test_a_log_whose_name_is_not_durable_is_not_written_to(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R-B33: SQLite takes no notice when the sync of its folder fails, and a power cut would take the whole log."""
+    def fsync(fd: int) -> None:
+        assert Path(os.readlink(f"/proc/self/fd/{fd}")) == path.parent
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fsync)
+        with pytest.raises(StoreError, match="Input/output error"):
+            SqliteStore(path)
+    SqliteStore(path).close()
