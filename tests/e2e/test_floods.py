@@ -130,19 +130,11 @@ def test_greetings_and_keys_without_end(fleet: Fleet, evil: Peer, bounded: None)
         evil.say(Offer(key=evil.pair.public))
     evil.settle()
     for number in range(100):  # fewer than wait on its own side: it is cut in the middle
-        evil.say(Hello(version="1", boot_id="b", start=10_000 + number, connection=1, facts=Raw(pack("x" * 60_000))))
+        evil.throw(Hello(version="1", boot_id="b", start=10_000 + number, connection=1, facts=Raw(pack("x" * 60_000))))
     evil.cut()
     log = fleet.log("master")
     assert "it said hello twice" in log
     assert log.count("nobody asked for a new key") <= 2
-
-
-def test_claims_without_end(fleet: Fleet, evil: Peer, bounded: None) -> None:  # R-B24
-    evil.connect(evil.join.enrol_port)
-    for number in range(500):  # above what one address may claim it is cut
-        evil.say(Enrol(id=evil.id, version=str(number), token="x" * 100))
-    evil.cut()
-    works(fleet)
 
 
 def _nested(depth: int, opening: bytes) -> bytes:
@@ -191,16 +183,13 @@ def test_values_that_cannot_be_opened_are_refused() -> None:  # R-B26
 
 
 def test_what_is_no_message_costs_its_connection(fleet: Fleet, bounded: None) -> None:  # R-B26
-    peers = [Peer(fleet, f"bad{number}") for number in range(2)]
     frames = [BAD_FRAMES[name] for name in ("a deep list", "a deep map", "100,000 empty lists", "a list that lies",
                                             "bad utf-8", "nan", "a time", "two after another")]
-    for number, frame in enumerate(frames):
-        peer = peers[number % 2]
-        peer.greet()
-        peer.send(frame)
-        peer.cut()
-    for peer in peers:
-        peer.close()
+    with contextlib.closing(Peer(fleet, "bad0")) as one, contextlib.closing(Peer(fleet, "bad1")) as two:
+        for frame, peer in zip(frames, [one, two] * 4, strict=True):
+            peer.greet()
+            peer.send(frame)
+            peer.cut()
     assert fleet.log("master").count(" bus.garbage: ") <= 2, "one line a minute for each"
 
 
@@ -222,3 +211,13 @@ def test_values_that_are_traps_cost_nobody_but_their_job(fleet: Fleet, evil: Pee
     works(fleet)
     assert fleet.run("jobs.list_jobs", "minion=evil", "limit=5").code == 0
     until(lambda: fleet.job("m1", "test.ping").code == 0, what="it goes on")
+
+
+def test_claims_without_end(fleet: Fleet, evil: Peer, bounded: None) -> None:  # R-B24
+    """The last one here: for a minute nobody else enrols from this address."""
+    evil.connect(evil.join.enrol_port)
+    evil.say(Enrol(id=evil.id, version="0"))
+    for number in range(500):  # above what one address may claim it is cut
+        evil.throw(Enrol(id=evil.id, version=str(number), token="x" * 100))
+    evil.cut()
+    works(fleet)

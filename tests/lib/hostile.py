@@ -94,6 +94,12 @@ class Peer:
     def say(self, message: Message) -> None:
         self.send(encode(message))
 
+    def throw(self, message: Message) -> None:
+        """Say it if there is still somebody who takes it at once."""
+        assert self.line is not None
+        with contextlib.suppress(zmq.Again):
+            self.line.socket.send(encode(message), zmq.DONTWAIT)
+
     def send(self, frame: bytes) -> None:
         """Any bytes; waits while the other side takes none. Raises AssertionError when it takes none for too long."""
         assert self.line is not None
@@ -108,6 +114,8 @@ class Peer:
         while True:
             message = codec.from_master.decode(self.line.receive(seconds)[0])
             self.heard.append(message)
+            if isinstance(message, Ping):  # is it one host? It is asked when its last connection may yet be there
+                self.say(Pong(n=message.n))
             if isinstance(message, kind):
                 return message
 
