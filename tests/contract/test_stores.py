@@ -32,6 +32,7 @@ from master.records import (
     SetDone,
     Stop,
 )
+from master.shell import READERS
 from master.store.base import Filter, Store, StoreError, UnknownJobError
 from master.store.memory import MemoryStore
 from master.store.sqlite import SqliteStore
@@ -646,7 +647,8 @@ class TestThreads:
                 if len(snapshot.pairs) != len(names) * len(snapshot.jobs):
                     wrong.append("a snapshot with a part of a job")
 
-        readers = [threading.Thread(target=read) for _ in range(6)]
+        # As many as read at once in a master. More would compete for the readers, and nobody says in which order.
+        readers = [threading.Thread(target=read) for _ in range(READERS)]
         for reader in readers:
             reader.start()
         try:
