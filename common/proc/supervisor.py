@@ -217,7 +217,8 @@ class _Supervisor:
                 break
             except OSError as error:
                 print(f"jr: cannot spool the return of {self._jid}: {error}", file=sys.stderr)  # noqa: T201
-                if signal.SIGTERM in self._signals.wait(RETRY_SECONDS):
+                self._signals.wait(RETRY_SECONDS)
+                if self._signals.ending:  # perhaps since the payload ended, when nobody looked for it
                     return  # the host goes down: the agent finds the record, and says `lost`
         self._drop_secrets(record)
         record_file = self._layout.record_of(self._jid)

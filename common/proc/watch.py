@@ -35,6 +35,8 @@ class Signals:
 
     def __init__(self) -> None:
         """Take over USR1 (stop requests), CHLD and TERM; what a terminal sends is ignored."""
+        self.ending = False
+        """Whether TERM ever came: the host goes down."""
         self._read, self._write = socket.socketpair()
         self._read.setblocking(False)
         self._write.setblocking(False)
@@ -52,9 +54,11 @@ class Signals:
     def taken(self) -> set[int]:
         """The signals that came since the last call. A full pipe loses none that matters: they only say "look"."""
         try:
-            return set(self._read.recv(4096))
+            came = set(self._read.recv(4096))
         except BlockingIOError:
             return set()
+        self.ending |= signal.SIGTERM in came
+        return came
 
     def wait(self, seconds: float) -> set[int]:
         """Wait for signals, `seconds` at most."""
