@@ -18,7 +18,7 @@ from tests.chaos.jobs import Book, Work
 from tests.chaos.members import Members, members
 
 FLAT = 0.5
-"""How much of what lies in its spool an agent may grow by meanwhile: one that kept the returns would grow by all of it."""
+"""The part of its spool by which an agent may grow meanwhile: one that kept the returns would grow by all of it."""
 OUTPUT = 200_000
 """Bytes that each of the calls writes, twice: more than a return carries of it, 128 KiB of each."""
 
@@ -45,8 +45,8 @@ class Outage(NamedTuple):
 
     def report(self) -> str:
         """For people."""
-        lines = [f"{self.spooled} returns ({self.size} KiB) in the spool when the master came back, {len(self.called)} of jobs that "
-                 f"began on the minion; the agent grew by {self.grown} KiB",
+        lines = [f"{self.spooled} returns ({self.size} KiB) in the spool when the master came back, "
+                 f"{len(self.called)} of jobs that began on the minion; the agent grew by {self.grown} KiB",
                  *(f"wrong: {line}" for line in self.wrong), self.healed.report()]
         return "\n".join(lines)
 
