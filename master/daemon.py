@@ -16,7 +16,8 @@ from common.control_server import ControlServer
 from common.daemon import Daemon
 from common.errors import JrError, UsageError
 from common.files import FolderLock, private_folder
-from common.host.core import Host, Limits
+from common.host.core import Host
+from common.host.job import Limits
 from common.host.planner import TablePlanner
 from common.host.shell import HostShell
 from common.join import Join, write_join

@@ -65,7 +65,7 @@ class Local:
 
     def changed(self) -> None:
         """Wake when the host core wants to be."""
-        at = self._host.next()
+        at = self._host.held.next()
         self._alarm.set(None if at is None else at - clock.boottime())
 
     def close(self) -> None:

@@ -10,7 +10,8 @@ from msgspec import Raw
 
 from common import clock
 from common.codec import RETURN_LIMIT, pack
-from common.host.core import Host, Limits
+from common.host.core import Host
+from common.host.job import Limits
 from common.host.planner import TablePlanner
 from common.host.shell import HostShell, Out
 from common.link import Key

@@ -65,7 +65,7 @@ class Handle:
         load = self._core.burden(at)
         return {"id": str(self._settings.id), "version": VERSION, "connection": str(self._core.stage.value),
                 "why": self._core.why, "containment": self.hands.executor.containment,
-                "broken": self.hands.executor.broken, "disk": self.hands.short or "ok", **self._host.figures(),
+                "broken": self.hands.executor.broken, "disk": self.hands.short or "ok", **self._host.held.figures(),
                 "max_jobs": self._settings.max_jobs, "oldest_unacked": load.oldest, "clock_offset": load.clock_offset,
                 "clock_offset_uncertain": load.uncertain, "start": self._core.start,
                 "connection_age": None if self._core.since is None else at.boot - self._core.since}

@@ -144,7 +144,7 @@ class Link:
             self._tell_stage()
         if self._parts is None or not self._started:
             return
-        at = self._parts.agent.next() if self._master is not None else self._parts.host.next()
+        at = self._parts.agent.next() if self._master is not None else self._parts.host.held.next()
         self._alarm.set(None if at is None else at - clock.boottime())
 
     # inside

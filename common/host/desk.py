@@ -11,7 +11,8 @@ from msgspec import Raw
 
 from common import clock
 from common.functions import How, StopAnswer
-from common.host.core import Host, Now
+from common.host.core import Host
+from common.host.job import Now
 from common.ids import Jid
 from common.messages import NO_SECRETS, SIGNAL_ANSWER, STOP_SIGNALS, JobFields, Return, Stopped
 from common.proc.record import StopRequest
@@ -94,7 +95,7 @@ class Desk:
             self._ends.pop(jid, None)
 
     def _was(self, jid: Jid) -> Any:
-        state = self._host.jobs().get(jid)
+        state = self._host.held.states().get(jid)
         if state is None:
-            return "finished" if self._host.seen(jid) else "unknown"
+            return "finished" if self._host.held.seen(jid) else "unknown"
         return "finished" if state in TERMINAL else "queued" if state is State.QUEUED else "running"

@@ -9,7 +9,8 @@ from msgspec import structs
 
 from common.errors import JrError
 from common.host import effects as do
-from common.host.core import Host, Now
+from common.host.core import Host
+from common.host.job import Now
 from common.ids import Jid
 from common.messages import Held
 from common.sequencer import Then

@@ -9,7 +9,7 @@ from msgspec import Raw, structs
 from common.codec import ARGS_LIMIT, unpack
 from common.errors import NotFoundError, UsageError
 from common.functions import Table
-from common.host.core import Plan
+from common.host.job import Plan
 from common.messages import NO_SECRETS, JobFields
 from common.secrets import opened, seal
 from common.values import bind, unknown

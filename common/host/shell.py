@@ -105,7 +105,7 @@ class HostShell:
         A `patient` one waits for room on a full disk: ends of jobs that an earlier agent left are to be written there.
         """
         await self.executor.open()
-        self._host.containment = self.executor.containment
+        self._host.held.containment = self.executor.containment
         for module, reason in self.executor.broken.items():
             _log.error("cannot load module %s: %s", module, reason, extra={"action": "module.broken"})
         while True:

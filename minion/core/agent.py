@@ -13,7 +13,8 @@ from typing import Any
 from msgspec import UNSET, Raw, Struct, structs
 
 from common.codec import RETURN_LIMIT
-from common.host.core import Host, Now
+from common.host.core import Host
+from common.host.job import Now
 from common.link import Closed, Key
 from common.messages import (
     Ack,
@@ -107,7 +108,7 @@ class Agent:
 
     def burden(self, now: Now) -> Load:
         """How this host does, and what its wall clock shows beside the master's."""
-        load = self._host.burden(now)
+        load = self._host.held.burden(now)
         if self._between is None:
             return load
         ahead, uncertain = self._between
@@ -115,7 +116,7 @@ class Agent:
 
     def next(self) -> float:
         """When `tick` has something to do, in boot time."""
-        host = self._host.next()
+        host = self._host.held.next()
         return self._wake if host is None else min(self._wake, host)
 
     def opened(self, now: Now) -> list[do.Effect]:
@@ -242,7 +243,7 @@ class Agent:
         self._tries = 0
         self._told(0, message.time, now)
         self.since = self._pinged = now.boot
-        self._host.return_limit = min(RETURN_LIMIT, max(0, message.return_limit))
+        self._host.held.return_limit = min(RETURN_LIMIT, max(0, message.return_limit))
         self._plan_ping()
         effects: list[do.Effect] = [do.CatchUp(message.start)] if message.start > self._identity.start else []
         if self.keys.take_up():

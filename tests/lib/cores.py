@@ -9,7 +9,8 @@ from msgspec import Raw
 from common.codec import pack
 from common.errors import NotFoundError
 from common.host.claims import Kept
-from common.host.core import Host, Limits, Now, Plan
+from common.host.core import Host
+from common.host.job import Limits, Now, Plan
 from common.ids import Jid, MinionId
 from common.link import Connection, Key
 from common.messages import (

@@ -22,7 +22,8 @@ from common.canary import Canary
 from common.daemon import Daemon
 from common.errors import JrError
 from common.host import effects as do
-from common.host.core import Host, Limits
+from common.host.core import Host
+from common.host.job import Limits
 from common.host.planner import TablePlanner
 from common.host.shell import HostShell
 from common.link import Closed

@@ -80,7 +80,7 @@ def check_master(world: World) -> None:
 def check_minion(world: World, minion: SimMinion) -> None:
     """One minion: what its core holds lies on its disk, and nothing else does."""
     assert minion.host is not None
-    disk, locks, held = minion.machine.disk, minion.machine.locks, minion.host.jobs()
+    disk, locks, held = minion.machine.disk, minion.machine.locks, minion.host.held.states()
     for jid, state in held.items():
         there = jid in disk.spool or jid in locks or (state not in TERMINAL and jid in disk.records)
         if not there:
@@ -89,7 +89,7 @@ def check_minion(world: World, minion: SimMinion) -> None:
         if jid not in held and jid not in locks:
             world.fail(f"P3: {minion.id} has forgotten {world.name(jid)}, which lies on its disk")
     for jid in disk.claims:
-        if not minion.host.seen(jid) and jid not in locks:
+        if not minion.host.held.seen(jid) and jid not in locks:
             world.fail(f"P2: {minion.id} has forgotten that it saw {world.name(jid)}")
     running = sum(supervisor.payload for supervisor in locks.values())
     if 0 < minion.max_jobs < running:
@@ -127,5 +127,5 @@ def check_empty(world: World, party: SimMinion) -> None:
     if disk.spool or disk.records or party.machine.locks:
         world.fail(f"P9: {party.name} still has {[*disk.spool]} to send, {[*disk.records]} to run")
     assert party.host is not None
-    if any(party.host.figures().values()):
-        world.fail(f"P9: {party.name} still has {party.host.figures()}")
+    if any(party.host.held.figures().values()):
+        world.fail(f"P9: {party.name} still has {party.host.held.figures()}")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, structs
 
 from common.host.claims import KEPT, Kept
-from common.host.core import Now
 from common.host.effects import Claim
+from common.host.job import Now
 from common.ids import Jid, MinionId
 from common.messages import Evidence, Return
 from common.proc.record import JobRecord, StopRequest, fields_of

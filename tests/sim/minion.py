@@ -10,7 +10,8 @@ from msgspec import Raw
 from common.codec import unpack
 from common.errors import JrError
 from common.host import effects as host_do
-from common.host.core import Host, Limits, Now, Plan
+from common.host.core import Host
+from common.host.job import Limits, Now, Plan
 from common.host.parking import Parking
 from common.host.shell import AT_ONCE, ROOM_AGAIN
 from common.host.writer import DURABLE

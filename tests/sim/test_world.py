@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from common.host.core import Host
+from common.host.jobs import Jobs
 from common.host.outbox import WINDOW, Outbox
 from common.ids import Jid, MinionId
 from common.link import Connection
@@ -150,7 +150,7 @@ def test_a_return_that_is_forgotten_before_it_is_stored_is_found(monkeypatch: py
 
 
 def test_a_second_start_is_found(monkeypatch: pytest.MonkeyPatch) -> None:  # P2
-    monkeypatch.setattr(Host, "seen", lambda self, jid: True)
+    monkeypatch.setattr(Jobs, "seen", lambda self, jid: True)
     fleet = Fleet(1)
     fleet.play("publish m1 1 as one", "wait 5")
     minion = fleet.world.minions[MinionId("m1")]

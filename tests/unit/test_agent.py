@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from common.host.core import Now
+from common.host.job import Now
 from common.ids import MinionId
 from common.link import Closed, Key
 from common.messages import Ack, Enrol, Enrolled, Ping, Pong, Publish, Welcome

@@ -11,7 +11,8 @@ import pytest
 
 from common.errors import StateError
 from common.host import effects as do
-from common.host.core import Host, Limits
+from common.host.core import Host
+from common.host.job import Limits
 from common.host.shell import HostShell
 from common.messages import Return
 from common.states import State

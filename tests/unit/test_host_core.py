@@ -9,7 +9,8 @@ from common.codec import pack
 from common.errors import JrError
 from common.host import effects as do
 from common.host.claims import KEPT, Kept
-from common.host.core import HELD_LIMIT, START_TRIES, Host, Limits, Now
+from common.host.core import HELD_LIMIT, START_TRIES, Host
+from common.host.job import Limits, Now
 from common.messages import Accepted, Publish, Refused
 from common.proc.record import StopRequest, encode_record, fields_of
 from common.states import State
@@ -28,12 +29,12 @@ def test_the_life_of_a_job() -> None:
     host.welcomed()
     assert host.publish(1) == ACCEPTED  # the claim first, and nothing is said before the record is durable
     assert host.started(1) == ["say started 1 pid 4711"]
-    assert host.host.jobs() == {jid(1): State.RUNNING}
+    assert host.host.held.states() == {jid(1): State.RUNNING}
     assert host.ended(1) == ["say return 1"]
-    assert host.host.record(jid(1)) is None
+    assert host.host.held.record(jid(1)) is None
     assert host.ack(1) == ["forget 1"]
-    assert host.host.jobs() == {}
-    assert host.host.seen(jid(1))
+    assert host.host.held.states() == {}
+    assert host.host.held.seen(jid(1))
 
 
 def test_the_record_says_all_that_a_supervisor_needs() -> None:
@@ -83,10 +84,10 @@ def test_a_claim_is_kept_an_hour_past_the_deadline_and_as_long_as_the_job_is_hel
     host.ended(1)
     host.ack(1)
     assert "drop claim 1" not in host.after(300 + KEPT - 1)
-    assert host.host.next() == 1000 + 300 + KEPT
+    assert host.host.held.next() == 1000 + 300 + KEPT
     assert host.after(1) == ["drop claim 1"]
-    assert not host.host.seen(jid(1))
-    assert host.host.seen(jid(2))
+    assert not host.host.held.seen(jid(1))
+    assert host.host.held.seen(jid(2))
     host.ended(2)
     host.ack(2)
     assert host.after(KEPT) == ["drop claim 2"]
@@ -100,7 +101,7 @@ def test_what_only_reads_leaves_no_trace_and_is_not_called_twice() -> None:
     assert told(host.host.called(returned(jid(1)), host.now)) == ["say return 1 succeeded"]
     assert host.publish(1, "test.ping") == ["say return 1 succeeded"]  # it is held until the ack
     assert host.ack(1) == []
-    assert not host.host.seen(jid(1))
+    assert not host.host.held.seen(jid(1))
 
 
 def test_inline_work_that_changes_something_is_recorded_and_spooled() -> None:
@@ -119,13 +120,13 @@ def test_inline_work_that_changes_something_is_recorded_and_spooled() -> None:
 def test_nothing_starts_past_its_deadline(within: float) -> None:
     host = Driven()
     assert host.publish(1, within=within) == ["say refused 1: its time to start had passed when it came"]
-    assert not host.host.seen(jid(1))
+    assert not host.host.held.seen(jid(1))
 
 
 def test_what_cannot_be_called_is_refused_with_one_clear_line() -> None:
     host = Driven()
     assert host.publish(1, "no.such") == ["say refused 1: cannot run no.such: no such function"]
-    assert host.host.jobs() == {}
+    assert host.host.held.states() == {}
     assert host.publish(1) == ACCEPTED  # nothing of the refused one stands in the way
 
 
@@ -157,7 +158,7 @@ def test_a_return_that_was_damaged_is_lost_and_said_so() -> None:
     host.load(spooled={jid(1): State.SUCCEEDED})
     effects = host.host.damaged(jid(1), host.now, "the return was damaged")
     assert told(effects) == ["spool 1 lost"]
-    assert host.host.jobs() == {jid(1): State.LOST}
+    assert host.host.held.states() == {jid(1): State.LOST}
 
 
 # jobs that begin here
@@ -193,7 +194,7 @@ def test_max_jobs_run_and_the_rest_wait_in_order() -> None:  # S20
     host = Driven(max_jobs=2)
     for number in range(1, 7):
         host.publish(number)
-    assert host.host.figures() == {"held": 6, "running": 0, "queued": 4, "unacked": 0}
+    assert host.host.held.figures() == {"held": 6, "running": 0, "queued": 4, "unacked": 0}
     assert host.ended(2)[-1:] == ["start 3"]
     assert host.ended(1) == ["start 4"]
     assert host.stop(5) == ["spool 5 killed", "say stop s1 of 5: cancelled"]
@@ -213,7 +214,7 @@ def test_a_queued_job_expires_where_it_waits() -> None:
     host.publish(1)
     host.publish(2, within=100)
     host.publish(3, within=900)
-    assert host.host.next() == 1100
+    assert host.host.held.next() == 1100
     assert host.after(99) == []
     assert host.after(1) == ["spool 2 lost", "say return 2"]
     assert host.ended(1) == ["say return 1", "start 3"]
@@ -311,7 +312,7 @@ def test_the_queue_survives_a_restart() -> None:  # S20
     host = Driven(max_jobs=1)
     queued = [record(jid(number), State.QUEUED, accepted=NOON + number) for number in (3, 2)]
     assert host.load(adopted=[record(jid(1), State.RUNNING)], idle=queued) == []
-    assert host.host.jobs() == {jid(1): State.RUNNING, jid(2): State.QUEUED, jid(3): State.QUEUED}
+    assert host.host.held.states() == {jid(1): State.RUNNING, jid(2): State.QUEUED, jid(3): State.QUEUED}
     assert host.ended(1) == ["start 2"]
     assert host.ended(2) == ["start 3"]
 
@@ -340,7 +341,7 @@ def test_after_a_reboot_a_job_waits_for_the_masters_time() -> None:
     assert host.publish(1) == ["say accepted 1"]
     assert host.welcomed() == ["record 1 accepted", "start 1", "record 2 accepted", "spool 2 lost",
                                "say held 1=accepted 2=lost", "say return 2"]
-    renewed = host.host.record(jid(1))
+    renewed = host.host.held.record(jid(1))
     assert renewed is not None
     assert (renewed.deadline_boot_id, renewed.deadline) == ("second", 100.0)
     assert host.welcomed() == ["say held 1=accepted 2=lost", "say return 2"]  # once
@@ -352,7 +353,7 @@ def test_after_a_reboot_a_job_that_began_here_goes_by_this_hosts_clock() -> None
     on_time = record(jid(1, "m1"), boot="first", deadline=100.0)
     late = record(jid(2, "m1"), boot="first", deadline=10.0)
     assert host.load(idle=[on_time, late]) == ["record 1@ accepted", "start 1@", "record 2@ accepted", "spool 2@ lost"]
-    renewed = host.host.record(on_time.jid)
+    renewed = host.host.held.record(on_time.jid)
     assert renewed is not None
     assert (renewed.deadline_boot_id, renewed.deadline) == ("second", 100.0)
     ahead = host.master_now + 3600  # the master's clock is another: it set neither deadline
@@ -363,7 +364,7 @@ def test_after_a_restart_what_was_started_goes_before_what_waited_though_the_clo
     host = Driven(max_jobs=1)
     waited = record(jid(2), State.QUEUED, accepted=NOON - 3600)
     assert host.load(idle=[waited, record(jid(1), accepted=NOON)]) == ["start 1"]
-    assert host.host.jobs()[jid(2)] is State.QUEUED
+    assert host.host.held.states()[jid(2)] is State.QUEUED
 
 
 def test_secrets_are_durable_before_the_record_and_stay_out_of_it() -> None:  # R-A23
@@ -371,7 +372,7 @@ def test_secrets_are_durable_before_the_record_and_stay_out_of_it() -> None:  # 
     message = Publish(jid=jid(1), start_by=host.master_now + 9, job=FIELDS, secrets=Raw(pack({"password": "canary"})))
     effects = host.host.publish(message, host.now, host.master_now)
     assert told(effects) == ["secrets 1", *ACCEPTED]
-    record = host.host.record(jid(1))
+    record = host.host.held.record(jid(1))
     assert record is not None
     assert (record.sealed, b"canary" in encode_record(record)) == (True, False)
 

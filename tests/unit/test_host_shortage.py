@@ -51,10 +51,10 @@ def test_a_job_that_cannot_be_written_is_refused_for_good() -> None:
     publish(host, 1)
     assert told(host.host.unwritten(jid(1), "cannot accept the job: full", host.now)) == [
         "undo 1", "say refused 1: cannot accept the job: full"]
-    assert host.host.jobs() == {}
+    assert host.host.held.states() == {}
     assert host.publish(1) == ["say refused 1: cannot accept the job: full"]
     assert host.host.unwritten(jid(1), "again", host.now) == []
-    assert host.host.figures() == {"held": 0, "running": 0, "queued": 0, "unacked": 0}
+    assert host.host.held.figures() == {"held": 0, "running": 0, "queued": 0, "unacked": 0}
 
 
 def test_a_queued_job_leaves_the_queue_and_one_in_its_place_goes_on() -> None:
@@ -77,7 +77,7 @@ def test_one_that_was_stopped_before_it_was_written_is_refused_too() -> None:
     host.publish(2)
     assert "spool 2 killed" in host.stop(2)
     assert told(host.host.unwritten(jid(2), "full", host.now)) == ["undo 2", "say refused 2: full"]
-    assert host.host.figures()["unacked"] == 0
+    assert host.host.held.figures()["unacked"] == 0
 
 
 # what waits

@@ -39,7 +39,7 @@ def test_a_running_job(host: Driven, how: str) -> None:
     assert host.stop(1, how) == ["save stop s1 of 1", "wake 1", "say stop s1 of 1: stopping"]
     assert host.stop(1, how) == ["say stop s1 of 1: stopping"]  # answered, and not repeated
     assert host.stop(1, how, stop="s2") == ["save stop s2 of 1", "wake 1", "say stop s2 of 1: stopping"]
-    assert host.host.jobs()[jid(1)] is State.RUNNING  # only its supervisor may say that it is killed
+    assert host.host.held.states()[jid(1)] is State.RUNNING  # only its supervisor may say that it is killed
 
 
 @pytest.mark.parametrize("how", ["term", "kill"])
@@ -61,7 +61,7 @@ def test_a_job_that_was_never_seen_will_never_start(host: Driven) -> None:
     assert host.stop(9) == ["claim 9", "say stop s1 of 9: cancelled"]
     assert host.publish(9) == ["say refused 9: the minion has seen it before and holds it no more"]
     assert host.stop(9) == ["say stop s1 of 9: cancelled"], "the first answer may have been lost"
-    assert host.host.jobs().get(jid(9)) is None
+    assert host.host.held.states().get(jid(9)) is None
 
 
 def test_such_a_claim_is_kept_as_long_as_the_job_could_come() -> None:
@@ -87,10 +87,10 @@ def test_an_answer_to_a_request_of_this_host_is_passed_on(host: Driven) -> None:
 
 @pytest.mark.parametrize("number", [2, 9])
 def test_a_signal_is_for_a_process_that_runs(host: Driven, number: int) -> None:
-    before = host.host.jobs()
+    before = host.host.held.states()
     assert host.stop(number, "signal") == [f"say stop s1 of {number}: failed"]
-    assert host.host.jobs() == before
-    assert host.host.seen(jid(number)) is (number == 2)
+    assert host.host.held.states() == before
+    assert host.host.held.seen(jid(number)) is (number == 2)
 
 
 def test_a_job_that_is_about_to_start_finds_its_stop(host: Driven) -> None:
@@ -112,7 +112,7 @@ def test_what_only_reads_is_not_called_cancelled_while_it_runs() -> None:  # P5
     assert host.stop(1) == ["say stop s1 of 1: failed"]
     host.host.called(returned(jid(1)), host.now)
     assert host.stop(1) == ["say stop s1 of 1: ended"]
-    assert not host.host.seen(jid(1))
+    assert not host.host.held.seen(jid(1))
 
 
 def test_an_adopted_job_is_stopped_like_one_of_ones_own() -> None:

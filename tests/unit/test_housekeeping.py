@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from common.host import shell
-from common.host.core import Host, Limits
+from common.host.core import Host
+from common.host.job import Limits
 from common.host.shell import HostShell
 from tests.lib.cores import Table
 
