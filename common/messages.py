@@ -210,6 +210,8 @@ class Refused(Message, frozen=True, kw_only=True):
     reason: Text
     seen: bool = False
     """This jid was claimed here before and is over: no word about whether it ran, only that it will not run now."""
+    start: int = 0
+    """The start number of the agent that says so. It counts while that one is there: the next knows nothing of it."""
 
 
 class Started(Message, frozen=True, kw_only=True):
@@ -315,6 +317,8 @@ class Publish(Message, frozen=True, kw_only=True):
     start_by: float
     secrets: Raw | UnsetType = UNSET
     """A packed map: the arguments by name that only the payload may read. Unset when there are none."""
+    start: int = 0
+    """The start number of the agent that it is for. One that was started since drops it, and is sent its own."""
 
 
 class Stop(Message, frozen=True, kw_only=True):

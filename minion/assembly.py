@@ -48,8 +48,8 @@ def assemble(settings: MinionSettings, state: Path, start: int, token: str | Non
     loaded = load({"packages": [FUNCTIONS]})
     inline = {name: loaded.functions[name] for name, info in loaded.table.items() if info["inline"]}
     facts = collect(settings.id, settings.facts)
-    limits = Limits(boot_id=clock.boot_id(), max_jobs=most_jobs(settings.max_jobs), output_limit=settings.output_limit,
-                    return_limit=RETURN_LIMIT, left_behind=settings.left_behind)
+    limits = Limits(boot_id=clock.boot_id(), start=start, max_jobs=most_jobs(settings.max_jobs),
+                    output_limit=settings.output_limit, return_limit=RETURN_LIMIT, left_behind=settings.left_behind)
     host = Host(limits, TablePlanner(lambda: handle.functions(), lambda: handle.hands.executor.broken))
     identity = Identity(version=VERSION, boot_id=clock.boot_id(), start=start, facts=Raw(pack(facts)),
                         claim=Enrol(id=settings.id, version=VERSION, token=token))

@@ -51,15 +51,18 @@ class Claims:
         return self._refused.get(jid)
 
     def old(self, now: float, held: Callable[[Jid], bool]) -> list[Jid]:
-        """Those that may be forgotten, and are. What is still held is remembered for another while."""
+        """Those whose claim may be dropped; they are forgotten, as are refused ones, which left no claim.
+
+        What is still held is remembered for another while.
+        """
         gone = []
         for jid in self._timers.due(now):
             if held(jid):
                 self._timers.set(jid, now + KEPT)
             else:
                 del self._cancelled[jid]
-                self._refused.pop(jid, None)
-                gone.append(jid)
+                if self._refused.pop(jid, None) is None:
+                    gone.append(jid)
         return gone
 
     def next(self) -> float | None:

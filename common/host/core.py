@@ -26,7 +26,6 @@ from common.messages import (
     HeldJob,
     JobFields,
     Publish,
-    Refused,
     Return,
     Started,
     Stop,
@@ -51,6 +50,7 @@ class Host:
 
     def __init__(self, limits: Limits, planner: Planner) -> None:
         self._boot_id = limits.boot_id
+        self._agent_start = limits.start
         self._planner = planner
         self.held = Jobs(limits)
 
@@ -86,8 +86,14 @@ class Host:
     # words of the master
 
     def publish(self, message: Publish, now: Now, master_now: float) -> list[do.Effect]:
-        """A job from the master. Repeated ones are answered from what is held."""
+        """A job from the master. Repeated ones are answered from what is held.
+
+        One that was said to an earlier start of this agent counts for nothing: that one may have refused the job, which
+        is remembered in memory alone, since a disk without room takes no note of it.
+        """
         jid = message.jid
+        if message.start not in (0, self._agent_start):
+            return []
         if jid in self.held.jobs:
             return self.held.answer(jid, now)
         if jid in self.held.calls:
@@ -96,17 +102,17 @@ class Host:
             self.held.outbox.again(jid)
             return self.held.pump(now)
         if (reason := self.held.claims.refused(jid)) is not None:
-            return [do.Send(Refused(jid=jid, reason=reason))]
+            return [self.held.refused(jid, reason)]
         if jid in self.held.claims:
-            return [do.Send(Refused(jid=jid, reason="the minion has seen it before and holds it no more", seen=True))]
+            return [self.held.refused(jid, "the minion has seen it before and holds it no more", seen=True)]
         deadline = now.boot + message.start_by - master_now
         if deadline <= now.boot:
-            return [do.Send(Refused(jid=jid, reason="its time to start had passed when it came"))]
+            return self.held.refuse(jid, "its time to start had passed when it came", now.boot)
         secrets = NO_SECRETS if message.secrets is UNSET else message.secrets
         try:
             return self._begin(jid, message.job, secrets, deadline, message.start_by, now, local=False)
         except JrError as error:
-            return [do.Send(Refused(jid=jid, reason=str(error)[:4000]))]
+            return self.held.refuse(jid, str(error)[:4000], deadline)
 
     def begin(self, jid: Jid, fields: JobFields, start_within: float, now: Now,
               secrets: Raw = NO_SECRETS) -> list[do.Effect]:
@@ -127,7 +133,13 @@ class Host:
         return [done, *self.held.pump(now)]
 
     def stop(self, message: Stop, now: Now, master_now: float) -> list[do.Effect]:
-        """A stop from the master. For a jid that was never seen here it makes sure that the job never starts."""
+        """A stop from the master. For a jid that was never seen here it makes sure that the job never starts.
+
+        A job that was refused is refused once more: were the stop answered instead, and the refusal lost, the master
+        would send the job to the next start of this agent, with no stop before it.
+        """
+        if (why := self.held.claims.refused(message.jid)) is not None:
+            return [self.held.refused(message.jid, why)]
         request = StopRequest(stop=message.stop, how=message.how, signal=message.signal, grace=message.grace,
                               by=message.by, at=now.wall)
         outcome, effects = self.ask_stop(message.jid, request, now)
@@ -234,7 +246,7 @@ class Host:
             self.held.slots.leave(jid)
         self.held.outbox.acked(jid)
         self.held.claims.refuse(jid, reason)
-        refused: list[do.Effect] = [] if job.local else [do.Send(Refused(jid=jid, reason=reason))]
+        refused: list[do.Effect] = [] if job.local else [self.held.refused(jid, reason)]
         return [do.Undo(jid), *refused, *self.held.pump(now), *self.held.start_waiting(now)]
 
     def stop_result(self, answer: Stopped) -> list[do.Effect]:

@@ -46,6 +46,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     """What the host's settings say of every job."""
 
     boot_id: str
+    start: int = 0
+    """The start number of the agent, when there is a master that may have spoken to an earlier one."""
     max_jobs: int = 0
     """Jobs that run at once; 0 is no limit. The rest wait in order of arrival."""
     output_limit: int = 1024 * 1024

@@ -7,12 +7,12 @@ import base64
 from msgspec import structs
 
 from common.host import effects as do
-from common.host.claims import Claims
+from common.host.claims import KEPT, Claims
 from common.host.job import Job, Limits, Now, Plan
 from common.host.outbox import Outbox
 from common.host.slots import Slots
 from common.ids import Jid
-from common.messages import Accepted, Evidence, JobFields, Load, Return, Started
+from common.messages import Accepted, Evidence, JobFields, Load, Refused, Return, Started
 from common.proc.record import JobRecord, StopRequest, fields_of
 from common.states import TERMINAL, State
 
@@ -48,7 +48,7 @@ class Jobs:
 
     def seen(self, jid: Jid) -> bool:
         """Whether this jid was ever accepted or cancelled here, as far as claims remember."""
-        return jid in self.claims
+        return jid in self.claims and self.claims.refused(jid) is None
 
     def figures(self) -> dict[str, int]:
         """Depths of what queues, for `sys.status`."""
@@ -68,6 +68,16 @@ class Jobs:
         return min(times) if times else None
 
     # moves
+
+    def refuse(self, jid: Jid, reason: str, deadline: float) -> list[do.Effect]:
+        """Refuse for good: what stands in the way may be gone when the job comes again, and the master has its word."""
+        self.claims.add(jid, deadline + KEPT)
+        self.claims.refuse(jid, reason)
+        return [self.refused(jid, reason)]
+
+    def refused(self, jid: Jid, reason: str, *, seen: bool = False) -> do.Effect:
+        """Say that a job will not start, for the first time or again."""
+        return do.Send(Refused(jid=jid, reason=reason, seen=seen, start=self._limits.start))
 
     def hold(self, record: JobRecord, *, local: bool) -> Job:
         """Take a job into memory."""

@@ -47,7 +47,7 @@ class Writer:
         left: list[Any] = []
         self._check_claims(effects)
         own = {effect.record.jid for effect in effects if isinstance(effect, do.SaveRecord) and effect.record.inline}
-        for effect in _records_first(effects):
+        for effect in records_first(effects):
             # New jobs leave what is set aside to the work that ends jobs, which is the agent's own.
             new = isinstance(effect, do.SaveSecrets | do.SaveRecord) or _begins(effect)
             reserve = not new or _job(effect) in own
@@ -157,7 +157,7 @@ def _begins(effect: Any) -> bool:
     return isinstance(effect, do.Claim) and not effect.cancelled
 
 
-def _records_first(effects: Sequence[Any]) -> list[Any]:
+def records_first(effects: Sequence[Any]) -> list[Any]:
     """The same writes, but each claim after the record of its job.
 
     Who dies between the two leaves a record that is claimed again and starts; a claim alone would forbid the job to run

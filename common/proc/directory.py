@@ -93,11 +93,12 @@ class JobFolders:
     def undo(self, jid: Jid) -> None:
         """Take back what was written of a job that nobody was told of: it must not come up at a start. Raises OSError.
 
-        The claim goes last, and without a sync: one that a crash brings back harms nobody.
+        The claim goes first, and for good: a record that a crash leaves without it is claimed again and starts, while a
+        claim alone would forbid the job to run and leave its master to call it lost.
         """
-        self.remove_record(jid)
+        remove_durable(self.layout.claim_of(jid))
         self.spool_remove(jid)
-        self.unclaim(jid)
+        self.remove_record(jid)
 
     def unclaim(self, jid: Jid) -> None:
         """Forget a claim of which nothing else came to be. Raises OSError."""
@@ -110,14 +111,13 @@ class JobFolders:
     def sync_starts(self, claimed: Iterable[Jid]) -> None:
         """Make durable what was claimed and recorded without `sync`. Raises OSError.
 
-        In which order that happens does not matter while nobody was told of it: a claim alone starts nothing, and a
-        record without its claim gets it again.
+        Records first: one without its claim gets it again, while a claim alone would forbid its job to run.
         """
+        sync_folder(self.layout.proc)
         for jid in claimed:
             with contextlib.suppress(FileNotFoundError):
                 sync_file(self.layout.claim_of(jid))
         sync_folder(self.layout.claims)
-        sync_folder(self.layout.proc)
 
     def claims(self) -> dict[Jid, Claim]:
         """All claims. One that a crash left empty was durable all the same: it is of an unknown boot.

@@ -105,7 +105,7 @@ class Greeter:
         if self._doubles.turned(row, hello, now):
             return self._quarantine(row, f"two hosts took turns with this key, {TURNS} times within 10 minutes", now)
         was_up = self._fleet.get(row.id) is not None
-        older = self._fleet.add(row.id, connection, now)
+        older = self._fleet.add(row.id, connection, now, hello.start)
         self._fleet.tell(row.id, hello.load, now)
         highest = max(row.highest, row.start, hello.start)
         effects: list[do.Effect] = [self._keys.put(structs.replace(

@@ -21,6 +21,8 @@ class Presence(Struct):
     connection: Connection
     since: float
     heard: float
+    start: int = 0
+    """The start number of its agent, as its Hello said; 0 for the master's own host, which has none."""
     load: Load | None = None
     """How its host does, as it said last."""
     told: float = 0.0
@@ -46,14 +48,20 @@ class Fleet:
         presence = self._up.get(minion)
         return presence.connection if presence is not None and presence.held is None else None
 
+    def start(self, minion: MinionId) -> int:
+        """The start number of the agent that is there; 0 when there is none."""
+        presence = self._up.get(minion)
+        return 0 if presence is None else presence.start
+
     def up(self) -> list[MinionId]:
         """Everybody who is there."""
         return list(self._up)
 
-    def add(self, minion: MinionId, connection: Connection, now: float) -> Connection | None:
+    def add(self, minion: MinionId, connection: Connection, now: float, start: int = 0) -> Connection | None:
         """A Hello came: this connection is the minion's own now. Returns the one it replaces."""
         old = self._up.get(minion)
-        self._up[minion] = Presence(connection=connection, since=now if old is None else old.since, heard=now)
+        self._up[minion] = Presence(connection=connection, since=now if old is None else old.since, heard=now,
+                                    start=start)
         self._silence.set(minion, now + SILENCE)
         self._comparing.set(minion, now + COMPARING)
         return old.connection if old is not None and old.connection != connection else None

@@ -91,7 +91,8 @@ class Tracker:
             return []  # the stop alone: a minion that never saw the job must not start it first
         job = opened.job
         return [do.Send(connection, Publish(jid=job.jid, job=job.fields, start_by=job.start_by,
-                                             secrets=UNSET if job.secrets == NO_SECRETS else job.secrets))]
+                                             secrets=UNSET if job.secrets == NO_SECRETS else job.secrets,
+                                             start=self._fleet.start(minion)))]
 
     def send_stop(self, opened: OpenJob, stop: Stop, now: float) -> list[do.Effect]:
         """Send a stop to its minion if it is there; it is kept until it is answered."""
@@ -147,6 +148,8 @@ class Tracker:
             case Started():
                 opened.accepted_on[minion] = connection
                 return self._started(opened, minion, connection, word, now)
+            case Refused() if word.start not in (0, self._fleet.start(minion)):
+                return []  # the agent that is there now knows nothing of it: it is sent the job, and may have begun it
             case Refused():
                 # A jid that was seen may have run, and have been told to a master whose database is gone.
                 return self._end(opened, minion, State.LOST if word.seen else State.REFUSED,

@@ -14,7 +14,7 @@ from common.host.core import Host
 from common.host.job import Limits, Now, Plan
 from common.host.parking import Parking
 from common.host.shell import AT_ONCE, ROOM_AGAIN
-from common.host.writer import DURABLE
+from common.host.writer import DURABLE, records_first
 from common.ids import Jid, MinionId, mint
 from common.link import Closed, Key
 from common.messages import NO_SECRETS, Enrol, JobFields, Message, Return, Stopped
@@ -70,7 +70,7 @@ class SimMinion(Process):
         machine, disk = self.machine, self.machine.disk
         disk.starts += 1
         boot_id = machine.boot_id
-        self.host = Host(Limits(boot_id=boot_id, max_jobs=self.max_jobs), self)
+        self.host = Host(Limits(boot_id=boot_id, start=disk.starts, max_jobs=self.max_jobs), self)
         self._parking = Parking(self.host)
         self._looks = False
         self.agent = Agent(
@@ -84,6 +84,8 @@ class SimMinion(Process):
                 machine.settle(jid)
         machine.sweep_secrets()
         held = [record for jid, record in disk.records.items() if jid not in disk.spool]
+        for record in held:  # see JobFolders.claim_again
+            disk.claims.setdefault(record.jid, ("-", host_do.Claim(record.jid, 0.0, record.start_by)))
         self._watched = set(machine.locks)
         self.submit(self.host.load(
             machine.claims(), [record for record in held if record.jid in machine.locks],
@@ -184,8 +186,13 @@ class SimMinion(Process):
 
     def write(self, effects: list[Any], *, torn: bool = False) -> list[Any] | None:
         """One file after the other: whoever dies meanwhile has written some of them. See `Writer.commit`."""
+        effects = records_first(effects)
         if torn:
-            effects = effects[:self.world.chance.randrange(len(effects) + 1)]
+            done = self.world.chance.randrange(len(effects) + 1)
+            for effect in effects[done:done + 1]:
+                if isinstance(effect, host_do.Undo):  # half done: see JobFolders.undo
+                    self.machine.disk.claims.pop(effect.jid, None)
+            effects = effects[:done]
         self._short = {}
         left: list[Any] = []
         for effect in effects:

@@ -35,6 +35,7 @@ EACH = 5
     "deadline",  # S18: never after its time to start
     "queue",  # S20: max_jobs
     "full_disk",  # R-A20: no room on the disk of a minion
+    "refused",  # R-A20: what was refused on a full disk never starts
     "commit",  # R-A3: the master dies at its commits
     "clone",  # R-A13: two machines with one key
     "keys",  # R-A11, R-A12: a rejected key, and its return

@@ -127,7 +127,38 @@ def test_what_cannot_be_called_is_refused_with_one_clear_line() -> None:
     host = Driven()
     assert host.publish(1, "no.such") == ["say refused 1: cannot run no.such: no such function"]
     assert host.host.held.states() == {}
-    assert host.publish(1) == ACCEPTED  # nothing of the refused one stands in the way
+    assert not host.host.held.seen(jid(1))
+
+
+def test_a_refusal_is_final_though_what_stood_in_the_way_is_gone() -> None:
+    """The master may have that word already, and what is sent again may be under way. P4"""
+    host = Driven(max_jobs=1)
+    host.load(idle=[record(jid(number), State.QUEUED) for number in range(HELD_LIMIT)])
+    full = host.publish(90_000)
+    host.ended(0)
+    assert host.publish(90_000) == full
+    assert host.publish(90_001)[-1] == "say queued 90001"
+
+    host = Driven()
+    unknown = host.publish(1, "no.such")
+    assert host.publish(1) == unknown  # the module was loaded meanwhile
+    late = host.publish(2, within=-1.0)
+    assert host.publish(2, within=1.0) == late  # master time is known better now
+    assert host.after(KEPT) == []  # there is no claim to drop
+    assert host.after(300.0) == []
+    assert host.host.held.next() is None
+
+
+def test_a_job_for_an_earlier_start_of_the_agent_is_not_taken() -> None:
+    """That one may have refused it, on a disk with no room for a note of it. P4"""
+    host = Host(Limits(boot_id="boot", start=7), Table())
+    now = Now(boot=1.0, wall=NOON)
+    for start, taken in ((6, False), (8, False), (7, True)):
+        effects = host.publish(Publish(jid=jid(1), job=FIELDS, start_by=NOON + 300, start=start), now, NOON)
+        assert told(effects) == (ACCEPTED if taken else [])
+    older = host.publish(Publish(jid=jid(2), job=FIELDS, start_by=NOON - 1), now, NOON)  # a master that does not say
+    assert told(older) == ["say refused 2: its time to start had passed when it came"]
+    assert [effect.message.start for effect in older if isinstance(effect, do.Send)] == [7]  # type: ignore[union-attr]
 
 
 def test_a_flood_ends_in_clear_refusals() -> None:

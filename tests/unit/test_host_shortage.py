@@ -53,6 +53,8 @@ def test_a_job_that_cannot_be_written_is_refused_for_good() -> None:
         "undo 1", "say refused 1: cannot accept the job: full"]
     assert host.host.held.states() == {}
     assert host.publish(1) == ["say refused 1: cannot accept the job: full"]
+    # Were the stop answered and the refusal lost, the next start of the agent would be sent the job.
+    assert host.stop(1) == ["say refused 1: cannot accept the job: full"]
     assert host.host.unwritten(jid(1), "again", host.now) == []
     assert host.host.held.figures() == {"held": 0, "running": 0, "queued": 0, "unacked": 0}
 

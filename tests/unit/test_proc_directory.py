@@ -503,7 +503,7 @@ def test_many_starts_share_the_syncs_of_their_folders(folders: JobFolders, monke
         folders.write_record(record(jid), sync=False)
     assert syncs.taken() == ["proc/"] * 3  # no record is ever seen half written
     folders.sync_starts([A, B, C])
-    assert syncs.taken() == ["claims/", "claims/", "claims/", "claims", "proc"]
+    assert syncs.taken() == ["proc", "claims/", "claims/", "claims/", "claims"]
     assert sorted(folders.claims()) == [one.jid for one in folders.records()[0]] == [A, B, C]
     folders.drop_claim(A)
     folders.sync_starts([A])
@@ -530,3 +530,22 @@ def test_a_recorded_job_gets_its_claim_again(folders: JobFolders) -> None:
     folders.claim(A, 5.0, 6.0)
     folders.claim_again(record())
     assert folders.claims()[A].until == 5.0
+
+
+def test_who_dies_while_a_job_is_taken_back_leaves_no_claim_alone(
+        folders: JobFolders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R-A20: a claim without its record would forbid the job to run, and leave its master to call it lost."""
+    folders.claim(A, 1.0)
+    folders.write_record(record(A))
+    syncs = Syncs(monkeypatch)
+    with monkeypatch.context() as dying:
+        dying.setattr(JobFolders, "remove_record", lambda *_: os._exit(9))
+        child = os.fork()
+        if child == 0:
+            folders.undo(A)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert not folders.claimed(A)
+    assert [one.jid for one in folders.records()[0]] == [A]  # it is claimed again, and starts
+    folders.undo(A)
+    assert syncs.taken() == ["claims", "proc"]  # nor does a power cut bring one of them back
+    assert folders.records() == ([], [])

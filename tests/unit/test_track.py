@@ -9,7 +9,8 @@ from msgspec import structs
 
 from common.errors import NotFoundError
 from common.ids import Jid, MinionId, mint
-from common.messages import Accepted, Refused, Started, Stopped
+from common.link import Connection
+from common.messages import Accepted, Held, Publish, Refused, Started, Stopped
 from common.states import State
 from master.core import effects as do
 from master.core.core import RECALLS, RECALLS_OF_MINION
@@ -89,6 +90,19 @@ def test_a_refusal_closes_the_pair_with_its_reason(master: Ruled) -> None:
     assert isinstance(saved.change, MovePair)
     assert saved.change.pair.outcome is not None
     assert saved.change.pair.outcome.evidence.reason == "no such function"
+
+
+def test_a_refusal_counts_while_the_agent_is_there_that_said_so(master: Ruled) -> None:
+    """The next one knows nothing of it, and is sent the job: it may have begun it. P4"""
+    name, effects = master.publish("m1")
+    assert "to 1: publish 100" in effects
+    master.gone(1, "m1")
+    master.hello(2, "m1")
+    sent_again = master.core.received(Connection(2), MinionId("m1"), Held(jobs=[], last=True), master.now)
+    (sent,) = [effect.message for effect in sent_again if isinstance(effect, do.Send)]
+    assert isinstance(sent, Publish)
+    assert master.say(2, "m1", Refused(jid=name, reason="full", start=sent.start - 1)) == []
+    assert master.say(2, "m1", Refused(jid=name, reason="full", start=sent.start))[:1] == ["save 100 m1=refused"]
 
 
 def test_a_minion_that_has_seen_the_job_before_may_have_run_it(master: Ruled) -> None:
