@@ -20,7 +20,7 @@ MEANING = {
     State.QUEUED: "Accepted, and waiting for its turn (`max_jobs`).",
     State.RUNNING: "The payload runs; its pid is known.",
     State.SUCCEEDED: "Exit code 0, or the function returned. Somebody saw it happen.",
-    State.FAILED: "Another exit code, a signal nobody of us sent, or an exception.",
+    State.FAILED: "Another exit code, an exception, or a signal; who sent it through `jobs.signal` is in the evidence.",
     State.TIMED_OUT: "The job's own time limit ran out, and its processes were ended.",
     State.KILLED: "Somebody asked for it; the evidence says who and when.",
     State.LOST: "Nobody saw an end: the supervisor died, the host went away, it could not start, or no answer came.",

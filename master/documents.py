@@ -37,7 +37,8 @@ def head(job: Job, minions: Iterable[MinionId], waits: Iterable[MinionId] = ()) 
     """What a job is, with the minions it is for, and with those that it waits for and until when."""
     told = {**summary(job), "minions": [str(minion) for minion in minions]}
     absent = [str(minion) for minion in waits]
-    return {**told, "absent": absent, "start_by": job.start_by} if absent else told
+    # Without the queue they are given but the first minute of the master, and then nobody waits until the job's time.
+    return {**told, "absent": absent, **({"start_by": job.start_by} if job.queue else {})} if absent else told
 
 
 def listed(item: Listed) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def active(job: OpenJob, now: float) -> dict[str, Any]:
         else:
             groups["queued" if row.state is State.QUEUED else "waiting"].append(str(minion))
     told |= {"running": running, **groups}
-    if any(row.state is State.PLANNED for row in job.pairs.values()):
+    if job.job.queue and any(row.state is State.PLANNED for row in job.pairs.values()):
         told["start_by"] = job.job.start_by
     return told
 

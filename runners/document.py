@@ -38,7 +38,7 @@ class Document:
 
     @property
     def start_by(self) -> float:
-        """Epoch seconds until which absent targets are waited for; 0 when there are none."""
+        """Epoch seconds until which absent targets are waited for; 0 for the short while after a master's start."""
         return float(self._head.get("start_by", 0.0))
 
     @property

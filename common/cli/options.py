@@ -21,6 +21,14 @@ def root_option(function: F) -> F:
     )
 
 
+def inherited(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """A callback for options of a verb that may also stand before it: the value given after it wins."""
+    if value is None and context.parent is not None and parameter.name is not None:
+        given: str | None = context.parent.params[parameter.name]
+        return given
+    return value
+
+
 def output_option(function: F) -> F:
     """`-o FORMAT`: the parameter `fmt`."""
     return click.option(

@@ -60,6 +60,13 @@ def judge(status: int | None, report: Report, ask: Ask | None, ended: float) -> 
     return ending
 
 
+def sent(request: dict[str, Any] | None) -> dict[str, Any]:
+    """Who sent the signal that ended a payload, when it came through jr; `request` is what asked for it."""
+    if request is None:
+        return {}
+    return {"by": clean(str(request.get("by"))), "asked": request.get("at"), "asked_signal": request["signal"]}
+
+
 def not_started(record: dict[str, Any], state: str, reason: str, now: float, ask: Ask | None = None) -> Ending:
     """The end of a job of which nothing ran."""
     evidence = {"reason": clean(reason)} if ask is None else _asked(ask) | {"reason": clean(reason)}

@@ -241,6 +241,8 @@ def _conclude(record: dict[str, Any], watch: Watch, tree: Tree, captures: tuple[
     ended.started, ended.duration = record["started"], watch.duration
     ended.pid, ended.usage = record["pid"], watch.usage
     evidence = ended.evidence
+    if ended.state == "failed":
+        evidence |= ending.sent(watch.passed_on.get(evidence.get("signal", 0)))
     if watch.took is not None:
         evidence |= {"signalled": tree.signalled, "took": watch.took, "containment": tree.containment,
                      "boot_id": record["boot_id"]}

@@ -110,6 +110,8 @@ class Watch:
         self.duration: float | None = None
         self.ask: Ask | None = None
         """The first reason to stop it that came before its exit was observed."""
+        self.passed_on: dict[int, dict[str, Any]] = {}
+        """The last request to send each signal, by its number: what they are for is up to the payload."""
         self.left_behind: list[Seen] = []
         self.survivors: list[Seen] = []
         self.took: float | None = None
@@ -156,6 +158,7 @@ class Watch:
         except (OSError, KeyError, TypeError, ValueError) as error:
             self._answer(request["stop"], "failed", 0, str(error))
         else:
+            self.passed_on[int(request["signal"])] = request
             self._answer(request["stop"], "signalled", count, "")
 
     def _drain(self, fd: int) -> bool:

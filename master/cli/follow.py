@@ -64,8 +64,9 @@ class Follower:
         """Say whom this command may have to wait for, since nothing else will be seen for a while."""
         document = self._document
         if document.absent:
-            self._printer.note(f"{document.jid} waits for {names(document.absent)} to connect, until "
-                               f"{local_time(document.start_by)}; Ctrl-C detaches")
+            until = f"until {local_time(document.start_by)}" if document.start_by else "for a short while"
+            self._printer.note(f"{document.jid} waits for {names(document.absent)} to connect, {until}; "
+                               "Ctrl-C detaches")
 
     def _finish(self) -> None:
         """What is printed once nothing more is to come."""

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from common.cli.main import main as run_command
-from common.cli.options import output_option, positive_duration, root_option
+from common.cli.options import inherited, output_option, positive_duration, root_option
 from common.cli.printer import Printer
 from common.errors import Exit, NotFoundError, UsageError
 from common.output import FORMATS, Format
@@ -45,19 +45,11 @@ def _chosen(function: F) -> F:
     return click.argument("ids", nargs=-1, metavar="[ID|FINGERPRINT]...")(function)
 
 
-def _inherited(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """The value given after the verb, else the one before it."""
-    if value is None and context.parent is not None and parameter.name is not None:
-        given: str | None = context.parent.params[parameter.name]
-        return given
-    return value
-
-
 def _common(function: F) -> F:
     """`--root` and `-o`, which may also stand before the verb."""
-    output = click.option("-o", "--output", "fmt", type=click.Choice(FORMATS), callback=_inherited,
+    output = click.option("-o", "--output", "fmt", type=click.Choice(FORMATS), callback=inherited,
                           help="How to print what comes back.")
-    root = click.option("--root", metavar="DIR", callback=_inherited, help="Where the installation lies.")
+    root = click.option("--root", metavar="DIR", callback=inherited, help="Where the installation lies.")
     return root(output(function))
 
 

@@ -11,13 +11,15 @@ from typing import Any, TypeVar
 import click
 
 from common.cli.main import main as run
-from common.cli.options import root_option
+from common.cli.options import inherited
 from common.errors import Exit
 from master.demo import play
 from master.fleet import Fleet
 
 F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_ROOT = "~/.jr-local"
+_HELP = f"Its folder; else JR_ROOT, else {DEFAULT_ROOT}."
+_root = click.option("--root", metavar="DIR", callback=inherited, help=_HELP)
 
 
 def _fleet(root: str | None) -> Fleet:
@@ -26,7 +28,8 @@ def _fleet(root: str | None) -> Fleet:
 
 
 @click.group(epilog="Examples:  jr-local demo  |  jr-local up --minions 5  |  jr-local down --purge")
-def command() -> None:
+@click.option("--root", metavar="DIR", help=_HELP)
+def command(root: str | None) -> None:
     """Run a fleet on this machine: one master and some minions, on the loopback address, below one folder.
 
     The folder is --root, else JR_ROOT, else ~/.jr-local. Nothing outside it is touched.
@@ -34,7 +37,7 @@ def command() -> None:
 
 
 @command.command()
-@root_option
+@_root
 @click.option("--minions", type=click.IntRange(1, 200), help="How many, at least; by default those that it has, or 3.")
 def up(root: str | None, minions: int | None) -> int:
     """Start the fleet, or what is missing of it; safe to repeat."""
@@ -47,7 +50,7 @@ def up(root: str | None, minions: int | None) -> int:
 
 
 @command.command()
-@root_option
+@_root
 @click.option("--purge", is_flag=True, help="Remove its files as well.")
 def down(root: str | None, purge: bool) -> int:
     """Stop the fleet, and kill the jobs that it still runs."""
@@ -57,7 +60,7 @@ def down(root: str | None, purge: bool) -> int:
 
 
 @command.command()
-@root_option
+@_root
 def status(root: str | None) -> int:
     """Say which daemons of the fleet run; exit code 3 when none does."""
     fleet = _fleet(root)

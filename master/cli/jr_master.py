@@ -67,8 +67,9 @@ def _restore(paths: Paths, backups: Backups, chosen: str) -> None:
     click.echo(f"restored {path}")
     if aside is not None:
         click.echo(f"what was there is in {aside}", err=True)
-    click.echo("Keys that were rejected or deleted since then are accepted again: see jr-key list. Jobs published "
-               "since then are known again when their minions return them.", err=True)
+    click.echo("Keys that were rejected or deleted since then are accepted again: see jr-key list. Of the jobs that "
+               "were published since then, those that minions have not returned yet are known again when they do; what "
+               "was returned and acknowledged is gone.", err=True)
 
 
 def main() -> None:

@@ -168,10 +168,10 @@ class Core:
         """The first state of a pair: sent, waiting for the minion, or undelivered at once."""
         if self.fleet.synced(minion) is not None:
             return Pair(jid=job.jid, minion=minion, state=State.SENT)
-        if self.fleet.get(minion) is not None or minion in self._coming:
-            return Pair(jid=job.jid, minion=minion, state=State.PLANNED)
-        if self.keys.accepted(minion) is None:
+        if minion != MASTER and self.keys.accepted(minion) is None:
             reason = self.keys.why_not(minion)
+        elif self.fleet.get(minion) is not None or minion in self._coming:
+            return Pair(jid=job.jid, minion=minion, state=State.PLANNED)
         elif not job.queue:
             reason = "the minion is not connected"
         elif self.ledger.open_of(minion) >= WAITING_MOST:

@@ -111,19 +111,30 @@ class Keyring:
             return Enrolled(status="refused", reason=f"this key is in quarantine: {known.reason}; see jr-key list on "
                                                      "the master"), []
         row = known or Minion(id=claim.id, key=key, state="pending", filed=now, version=claim.version)
-        if claim.token is not None and claim.id not in self.fleet():
-            token = self._tokens.get(digest(claim.token))
-            if token is not None and token.expires > now and token.minion in (None, claim.id):
+        if claim.id not in self.fleet():
+            token = self._token(claim, now)
+            if token is not None:
                 del self._tokens[token.digest]
                 kept = self.put(_let_in(row))
                 return Enrolled(status="accepted"), [
                     kept, do.Save(DropToken(token.digest)), do.Emit(do.KeyChanged(claim.id, "accepted"))]
-        reason = "" if claim.token is None else "its join token is used up, has expired, or is for another id"
+        reason = "" if claim.token is None else self._why_no_entry(claim, now)
         if known is not None:
             return Enrolled(status="pending", reason=reason), []
         if sum(minion.state == "pending" for minion in self._keys.values()) >= PENDING_LIMIT:
             return Enrolled(status="refused", reason=f"{PENDING_LIMIT} keys wait already"), []
         return Enrolled(status="pending", reason=reason), [self.put(row), do.Emit(do.KeyChanged(claim.id, "pending"))]
+
+    def _token(self, claim: Enrol, now: float) -> AddToken | None:
+        """The token that a claim brings, if it is good."""
+        token = None if claim.token is None else self._tokens.get(digest(claim.token))
+        return token if token is not None and token.expires > now and token.minion in (None, claim.id) else None
+
+    def _why_no_entry(self, claim: Enrol, now: float) -> str:
+        """Why a token lets nobody in. That an id is taken is told to those alone whom an operator gave a token."""
+        if self._token(claim, now) is not None:
+            return f"its join token is good, but another key has the id {claim.id}"
+        return "its join token is used up, has expired, or is for another id"
 
     def accept(self, keys: list[Key] | None) -> tuple[list[Minion], list[Minion], list[do.Effect]]:
         """Accept keys: those named, also rejected ones and those in quarantine, or all that wait.

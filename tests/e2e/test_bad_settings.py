@@ -172,7 +172,7 @@ def test_a_long_root_is_no_obstacle(fleet: Fleet) -> None:
     # Paths of unix sockets are short; the root need not be.
     root = fleet.base / ("x" * 120)
     try:
-        assert fleet.command("jr-local", "up", "--minions", "1", root=root).code == 0
+        assert fleet.command("jr-local", "--root", str(root), "up", "--minions", "1").code == 0
         ended = fleet.command("jr", "m1", "cmd.run", "true", root=root)
         assert ended.code == 0, ended
     finally:

@@ -53,6 +53,7 @@ def test_a_job_that_dies_of_a_signal_failed(fleet: Fleet) -> None:
 
     pair = fleet.ended(jid)
     assert (pair["state"], pair["retcode"], pair["evidence"]["signal"]) == ("failed", 130, signal.SIGINT)
+    assert (pair["evidence"]["by"], pair["evidence"]["asked_signal"]) == (USER, signal.SIGINT)
 
 
 def test_term_lets_a_job_end_in_its_own_way(fleet: Fleet) -> None:

@@ -199,10 +199,13 @@ def test_signal_goes_to_the_group_and_kills_no_job(tmp_path: Path) -> None:
 
 
 def test_a_signal_that_ends_the_payload_is_no_kill(tmp_path: Path) -> None:
-    """DESIGN 8: job.signal_job never makes a job `killed`."""
+    """S03: job.signal_job never makes a job `killed`, but the evidence says who sent what."""
     story = lambda host: stop_one(host, "echo up; exec sleep 300", "signal", signal=9)  # noqa: E731
     end = on_host(tmp_path, story)
     assert (end.state, end.retcode, end.evidence.reason) == (State.FAILED, 137, "ended by SIGKILL")
+    assert end.evidence.by
+    assert end.evidence.asked
+    assert end.evidence.asked_signal == 9
 
 
 def test_a_request_is_obeyed_once(tmp_path: Path) -> None:

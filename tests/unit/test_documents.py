@@ -87,8 +87,11 @@ def test_a_job() -> None:
         "user": "root", "published": NOON + 1, "done": NOON + 9}
     assert list(documents.head(plain, [MinionId("m1")])) == [*JOB, "minions"]
     assert documents.head(plain, [MinionId("m1")])["minions"] == ["m1"]
-    waits = documents.head(plain, [MinionId("m1"), MinionId("m2")], [MinionId("m2")])  # S18
+    queued = structs.replace(plain, queue=True)  # S18
+    waits = documents.head(queued, [MinionId("m1"), MinionId("m2")], [MinionId("m2")])
     assert (waits["absent"], waits["start_by"]) == (["m2"], plain.start_by)
+    soon = documents.head(plain, [MinionId("m2")], [MinionId("m2")])  # only for the master's first minute
+    assert (soon["absent"], "start_by" in soon) == (["m2"], False)
     rich = documents.summary(job(1, schedule="nightly", metadata={"ticket": "7"}))
     assert list(rich) == [*JOB, "schedule", "metadata"]
     assert (rich["schedule"], rich["metadata"], rich["done"]) == ("nightly", {"ticket": "7"}, None)
@@ -105,7 +108,7 @@ def test_who_runs_a_job_now() -> None:  # S08
               "m6": State.RUNNING, "m7": State.PLANNED}
     pairs = {MinionId(name): pair(jid(1), name, state) for name, state in states.items()}
     pairs[MinionId("m1")] = structs.replace(pairs[MinionId("m1")], pid=11, started=NOON + 2)
-    opened_job = OpenJob(job=job(1), pairs=pairs, open=set(pairs) - {MinionId("m5")})
+    opened_job = OpenJob(job=structs.replace(job(1), queue=True), pairs=pairs, open=set(pairs) - {MinionId("m5")})
     told = documents.active(opened_job, NOON + 12)
     assert list(told) == [*JOB[:-1], "running", "queued", "waiting", "returned", "start_by"]
     assert told["running"] == {"m1": {"pid": 11, "age": 10.0}, "m6": {"pid": None, "age": None}}

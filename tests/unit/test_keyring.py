@@ -124,7 +124,9 @@ def test_a_token_for_one_minion_is_that_minions() -> None:
 
 def test_a_token_does_not_take_an_id_from_its_owner() -> None:
     ring = Ring(minion("m1"), tokens=[token()])
-    assert ring.claim("k2", "m1", "secret")[0].status == "pending"
+    answer, _ = ring.claim("k2", "m1", "secret")
+    assert (answer.status, answer.reason) == ("pending", "its join token is good, but another key has the id m1")
+    assert "another key" not in ring.claim("k4", "m1", "guessed")[0].reason
     assert ring.claim("k3", "m3", "secret")[0].status == "accepted"  # and it was not used up
 
 
