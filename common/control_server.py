@@ -178,7 +178,7 @@ class ControlServer:
                 self._idle[client] = None
                 async with asyncio.timeout(self._limits.idle_seconds):
                     request = _checked(await incoming)
-                del self._idle[client]
+                self._idle.pop(client, None)  # it may have made room just as its request came
                 incoming = asyncio.ensure_future(client.receive())
                 await client.send(await self._answer(request, caller, client, incoming))
         finally:

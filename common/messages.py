@@ -285,7 +285,7 @@ class Welcome(Message, frozen=True, kw_only=True):
     start: int = 0
     """The greatest start number that this key ever came with: an agent on an older copy of its state goes on there."""
     next_key: Key | UnsetType = UNSET
-    """As in `MasterKey`. Unset unless the master is changing its key, so that older minions can read the rest."""
+    """As in `MasterKey`. Unset unless the master is changing its key."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for what is no key; decoding turns it into its own error."""

@@ -23,7 +23,7 @@ ANSWER = 5.0
 TURNS = 3
 """Turns back to an earlier boot or start within `TURNING` that one host alone never makes."""
 TURNING = 600.0
-"""Seconds (reliability.md, section 2: three switches within 10 minutes)."""
+"""Seconds within which they count."""
 
 
 class Ruling(enum.Enum):

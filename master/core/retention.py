@@ -9,7 +9,7 @@ class Retention(Struct, frozen=True):
     """Two ages, in seconds."""
 
     keep_jobs: float
-    """How long values and outputs stay; 0 is for ever (ACCEPTANCE S11)."""
+    """How long values and outputs stay; 0 is for ever."""
     keep_pairs: float
     """How long the pair and its state stay; never shorter than its value."""
 

@@ -85,7 +85,7 @@ class Backups:
         """Copy the database as it is at this moment, whoever writes to it; `now` is epoch seconds, for the name.
 
         Takes as long as the file takes to read and write, and holds up no commit. Raises StoreError, and then
-        nothing has changed.
+        no copy is lost.
         """
         private_folder(self.folder)
         former = self.newest()
@@ -99,11 +99,12 @@ class Backups:
             sync_file(beside)
             beside.rename(path)
             sync_folder(self.folder)
+            self._thin()
         except OSError as error:
             raise StoreError(f"cannot back up: {self.folder}: {error.strerror}") from error
         finally:
-            _remove(beside)
-        self._thin()
+            with contextlib.suppress(OSError):  # what made it fail is told, and not that it cannot be tidied either
+                _remove(beside)
         return Backup(number, at, path)
 
     def restore(self, backup: Path, now: float) -> Path | None:
@@ -139,6 +140,8 @@ class Backups:
         for path in there:
             path.rename(aside / path.name)
         sync_folder(aside)
+        # The old log must be gone for good before another database has its name: it would be taken for that one's.
+        sync_folder(aside.parent)
         return aside
 
     def _thin(self) -> None:

@@ -26,7 +26,7 @@ class UnknownJobError(NotFoundError):
 
 
 class Filter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which jobs a list wants; all given parts must hold (ACCEPTANCE S10)."""
+    """Which jobs a list wants; all given parts must hold."""
 
     function: str | None = None
     """Shell glob."""

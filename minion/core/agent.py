@@ -143,8 +143,6 @@ class Agent:
             return self._open(now)
         if why in (Closed.FAILED, Closed.STRANGE) and self.keys.failed():
             return self._open(now)
-        if self.stage is Stage.ONLINE:
-            self.keys.begin()
         return self._later(now, _WHY[why])
 
     def received(self, message: Any, now: Now) -> list[do.Effect]:
@@ -221,6 +219,7 @@ class Agent:
     def _offline(self) -> None:
         if self.stage is Stage.ONLINE:
             self._host.disconnected()
+            self.keys.begin()
         self.since = None
         self.stage = Stage.IDLE
 
@@ -258,7 +257,6 @@ class Agent:
         """The master has the next key: connect with it. Until then the old one serves, so no crash locks us out."""
         self._offline()
         self.why = "connecting with the new key"
-        self.keys.begin()
         return [do.CloseLine("connecting with the new key"), *self._open(now)]
 
     def _announced(self, key: Key) -> list[do.Effect]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lib.disks import fill, mount, needs_disks, unmount
+from tests.lib.disks import fill, needs_disks, small_disk
 from tests.lib.fleet import Done, Fleet, started
 from tests.lib.wait import until
 
@@ -27,15 +27,14 @@ def on_a_small_disk(member: str, size: str) -> Iterator[Fleet]:
         state, kept = fleet.state(member), fleet.base / "kept"
         fleet.end(member, signal.SIGTERM)
         shutil.copytree(state, kept, ignore=shutil.ignore_patterns("*.sock", "*ballast"))
-        mount(state, size)
-        try:
-            shutil.copytree(kept, state, dirs_exist_ok=True)
-            fleet.up()
-            yield fleet
-        finally:
-            (state / "filler").unlink(missing_ok=True)
-            fleet.command("jr-local", "down")
-            unmount(state)
+        with small_disk(state, size):
+            try:
+                shutil.copytree(kept, state, dirs_exist_ok=True)
+                fleet.up()
+                yield fleet
+            finally:
+                (state / "filler").unlink(missing_ok=True)
+                fleet.command("jr-local", "down")
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,10 @@ def newcomer(fleet: Fleet, name: str, **options: Any) -> Iterator[subprocess.Pop
         yield process
     finally:
         process.terminate()
-        assert process.wait(20) == 0, log.read_text()
+        try:
+            assert process.wait(60) == 0, log.read_text()
+        finally:
+            process.kill()  # does nothing to one that has ended
 
 
 def master_of(fleet: Fleet) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from common.keys import generate, load
 from common.keytext import is_key
 from common.link import Closed, Key
 from common.messages import MasterKey, Rotate, Taken, Welcome
-from minion.core.agent import Stage
+from minion.core.agent import BACKOFF_FIRST, GONE, Stage
 from minion.core.keychain import Keychain
 from minion.pki import Pki
 from tests.lib.told import told
@@ -43,6 +43,16 @@ def test_a_new_key_is_offered_once_it_is_durable_and_used_once_it_is_taken() -> 
     made.opened()
     assert made.welcome()[0] == "take up key"
     assert (made.agent.keys.current, made.agent.keys.spare) == (NEW, None)
+
+
+def test_a_taken_key_is_tried_after_a_silence_too() -> None:
+    """The answer was lost with a line that fell silent: by the next connection the master may know that key alone."""
+    made = line().online()
+    made.hear(Rotate())
+    told(made.agent.made(NEW))
+    assert made.after(GONE) == ["close line: silent"]
+    assert made.after(BACKOFF_FIRST) == ["open line"]
+    assert shown(made) == (NEW, X)
 
 
 @pytest.mark.parametrize("answer", [Taken(key=NEW, refused="no"), Taken(key=Z)])
