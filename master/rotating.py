@@ -45,7 +45,8 @@ class Rotating:
         core = self._shell.core
         found: dict[MinionId, str] = {}
         with self._shell.watchers.watch(None) as watch:
-            asked = {minion: core.rotation.ask(minion) for minion in request.ids or _members(core.keys)}
+            asked = {minion: core.rotation.ask(minion, self._shell.clock.now())
+                     for minion in request.ids or _members(core.keys)}
             for minion, effects in asked.items():
                 found[minion] = SILENT if effects else AWAY
                 self._shell.apply(effects)

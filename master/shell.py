@@ -274,5 +274,5 @@ def _weight(effect: do.Effect) -> int:
         case do.Save(MovePair(Pair(outcome=outcome))) if outcome is not None:
             return len(outcome.value or b"") + len(outcome.stdout) + len(outcome.stderr)
         case do.Save(AddJob(job)):
-            return len(bytes(job.fields.args)) + len(bytes(job.fields.kwargs))
+            return len(bytes(job.fields.args)) + len(bytes(job.fields.kwargs)) + len(bytes(job.secrets))
     return 0

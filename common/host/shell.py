@@ -273,17 +273,18 @@ class HostShell:
     async def _recover(self) -> None:
         """Try again what waits, and look for room, until all is written and there is some."""
         pause = ROOM_AGAIN
-        while self.short is not None or self._parking:
-            await asyncio.sleep(pause)
-            waiting = len(self._parking)
-            self._sequencer.submit(self._parking.again(AT_ONCE))
-            await self.committed([])
-            pause = 0.0 if len(self._parking) < waiting else ROOM_AGAIN
-            try:
+        try:
+            while self.short is not None or self._parking:
+                await asyncio.sleep(pause)
+                waiting = len(self._parking)
+                self._sequencer.submit(self._parking.again(AT_ONCE))
+                await self.committed([])
+                pause = 0.0 if len(self._parking) < waiting else ROOM_AGAIN
                 await self.disk(self._writer.probe)
-            except OSError as error:
-                self._broken(error)
-        self._recovering = False
+        except OSError as error:
+            self._broken(error)
+        finally:
+            self._recovering = False
 
     def _act(self, effect: Any) -> None:
         match effect:

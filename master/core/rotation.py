@@ -23,6 +23,8 @@ CONFIRMED = "confirmed"
 RECONNECTING = 60.0
 """Seconds in which a minion that was told to connect anew counts as about to come."""
 
+ASKED = 60.0
+"""Seconds in which a minion that was asked for a new key may offer one; later it is asked again or not at all."""
 UNASKED = "nobody asked for a new key"
 
 
@@ -37,7 +39,7 @@ class Rotation:
         self._keys = keys
         self._fleet = fleet
         self._overlap = overlap
-        self._asked: set[MinionId] = set()
+        self._asked: dict[MinionId, float] = {}
         self._over: Timers[Key] = Timers()
         for row in keys.rows():
             if row.state == "next":
@@ -49,14 +51,14 @@ class Rotation:
 
     # keys of minions
 
-    def ask(self, minion: MinionId) -> list[do.Effect]:
+    def ask(self, minion: MinionId, now: float) -> list[do.Effect]:
         """Ask a minion for a new key; nothing when it is not connected. Raises NotFoundError for one not accepted."""
         if self._keys.accepted(minion) is None:
             raise NotFoundError(f"cannot rotate the key of {minion}: it has no accepted key")
         connection = self._fleet.synced(minion)
         if connection is None:
             return []
-        self._asked.add(minion)
+        self._asked[minion] = now + ASKED
         return [do.Send(connection, Rotate())]
 
     def offered(self, connection: Connection, minion: MinionId, offer: Offer, now: float) -> list[do.Effect]:
@@ -75,10 +77,10 @@ class Rotation:
         if known is not None:
             mine = known.id == minion and known.state == "next"
             return (None if mine else "this key is filed already"), []
-        if minion not in self._asked:
+        if self._asked.get(minion, 0.0) < now:
             # Else whoever has stolen a key could take its place for good, and the owner would be the stranger.
             return UNASKED, []
-        self._asked.discard(minion)
+        del self._asked[minion]
         effects: list[do.Effect] = []
         for row in self._keys.rows():
             if row.id == minion and row.state == "next":

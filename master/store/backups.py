@@ -23,6 +23,7 @@ from master.store.queries import SQL
 from master.store.sqlite import SqliteStore
 
 _NAME = re.compile(r"(?P<number>[0-9]{6})-(?P<time>[0-9]{8}T[0-9]{6})Z\.db")
+_UNFINISHED = re.compile(r"\.(?P<pid>[0-9]{1,10})\.new")
 _FORM = "%Y%m%dT%H%M%S"
 _ROOM = 1.2
 """How much larger than the database the free space must be: the master itself must not run into a full disk for it."""
@@ -88,6 +89,7 @@ class Backups:
         no copy is lost.
         """
         private_folder(self.folder)
+        self._sweep()
         former = self.newest()
         at = datetime.fromtimestamp(now, UTC).replace(microsecond=0)
         number = former.number + 1 if former else 1
@@ -126,6 +128,13 @@ class Backups:
         finally:
             _remove(beside)
         return aside
+
+    def _sweep(self) -> None:
+        """Remove what a copy that was killed has left: it may be as large as the database."""
+        for name in os.listdir(self.folder):
+            match = _UNFINISHED.match(name)
+            if match and not Path(f"/proc/{match['pid']}").exists():
+                _remove(self.folder / f".{match['pid']}.new")
 
     def _set_aside(self, now: float) -> Path | None:
         there = [path for path in (self._source, *companions(self._source)) if os.path.lexists(path)]

@@ -321,7 +321,7 @@ def test_ctrl_c_detaches(socket: Path, tmp_path: Path) -> None:  # S14
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=10)
+        _, err = process.communicate(timeout=60)
         assert process.returncode == 130
         assert script.gone.wait(10)
     text = err.decode()
@@ -337,7 +337,7 @@ def test_ctrl_c_before_the_master_has_answered(socket: Path, tmp_path: Path) -> 
         with serving(socket, script), started(tmp_path, *words) as process:
             until(lambda script=script: script.requests, what="the request")  # type: ignore[misc]
             process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=10)
+            _, err = process.communicate(timeout=60)
         assert process.returncode == 130
         assert b"interrupted before the master had answered" in err
         assert b"jobs.list_jobs" in err
@@ -357,7 +357,7 @@ def test_a_reader_that_stops_is_no_traceback(socket: Path, tmp_path: Path) -> No
 def test_output_that_cannot_be_written(socket: Path, tmp_path: Path) -> None:
     with Path("/dev/full").open("wb") as full, serving(socket, Script(publish=WELL)):
         with started(tmp_path, "*", "test.ping", "-o", "json", stdout=full) as process:
-            _, err = process.communicate(timeout=10)
+            _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert err.startswith(b"jr: cannot go on: ")
     assert err.count(b"\n") == 1
@@ -374,7 +374,7 @@ def test_text_that_the_terminal_cannot_show(socket: Path, tmp_path: Path) -> Non
     answer = [{**HEAD, "minions": ["m1"]}, pair("m1", value="ü漢"), end(succeeded=1)]
     with serving(socket, Script(publish=answer)):
         with started(tmp_path, "*", "test.ping", env={"PYTHONIOENCODING": "latin-1"}) as process:
-            out, err = process.communicate(timeout=10)
+            out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert b"\xfc\\u6f22" in out
 

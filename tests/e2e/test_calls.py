@@ -119,7 +119,7 @@ def test_an_agent_that_ends_in_the_middle_of_a_call(fleet: Fleet) -> None:
     until(lambda: marker.exists() and marker.read_text(), what="the job runs")
     try:
         fleet.end("m1", signal.SIGTERM)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
         assert (process.returncode, err.count("\n")) == (5, 1), err
         assert f"its job {jid} was begun, and is not begun again" in err
     finally:
@@ -143,7 +143,7 @@ def test_ctrl_c_leaves_the_job_to_itself(fleet: Fleet) -> None:
                           f"until [ -e {gate} ]; do sleep 0.02; done")
     jid = fleet.open_job()
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     assert process.returncode == 130
 
     gate.touch()

@@ -39,7 +39,7 @@ def test_1_some_pair_was_killed(fleet: Fleet) -> None:
     assert fleet.run("jobs.kill", jid).code == 0
 
     # S06: who waits for the job ends at once.
-    out, _ = waiting.communicate(timeout=20)
+    out, _ = waiting.communicate(timeout=60)
     assert (waiting.returncode, "killed" in out) == (1, True)
 
 
@@ -173,7 +173,7 @@ def test_130_detached_by_ctrl_c(fleet: Fleet) -> None:
     fleet.running(jid, "m2")
     waiting.send_signal(signal.SIGINT)
 
-    out, err = waiting.communicate(timeout=20)
+    out, err = waiting.communicate(timeout=60)
     assert (waiting.returncode, out) == (130, "")
     for hint in (f"detached from {jid}", f"jobs.lookup_jid {jid}", f"jobs.kill {jid}"):
         assert hint in err

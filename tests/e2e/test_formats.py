@@ -76,7 +76,7 @@ def test_jsonl_prints_a_line_for_each_return_as_it_arrives(fleet: Fleet) -> None
     assert waiting.poll() is None
     gate.touch()
 
-    out, err = waiting.communicate(timeout=20)
+    out, err = waiting.communicate(timeout=60)
     (second,) = map(json.loads, out.splitlines())
     assert (second["jid"], second["minion"], second["state"]) == (first["jid"], "m1", "succeeded")
     assert (waiting.returncode, err) == (6, "")

@@ -112,7 +112,7 @@ def test_the_return_of_a_rejected_minion_waits_until_it_is_accepted_again(fleet:
     jid = fleet.start("m2", "cmd.run", f"until test -e {go}; do sleep 0.05; done; echo true end")
     fleet.running(jid, "m2")
     assert fleet.key("reject", "m2").code == 0
-    until(lambda: not up(fleet, "m2"), seconds=2, what="it is cut")
+    until(lambda: not up(fleet, "m2"), what="it is cut")
     go.touch()
     fleet.over(jid, "m2")
     assert list((fleet.state("m2") / "spool").iterdir()), "it keeps what it could not say"
@@ -130,7 +130,7 @@ def test_a_new_key_of_an_id_gets_nothing_that_was_sent_to_the_old_one(fleet: Fle
         sent = fleet.start("d1", "cmd.exec", "sleep", "100")
         fleet.running(sent, "d1")
         assert fleet.key("delete", keys(fleet)["d1"]["fingerprint"][:20]).code == 0
-        until(lambda: not up(fleet, "d1"), seconds=2, what="it is cut")
+        until(lambda: not up(fleet, "d1"), what="it is cut")
         pair = fleet.lookup(sent)["minions"]["d1"]
         assert (pair["state"], pair["evidence"]["reason"]) == ("lost", "the minion's key was deleted")
         token = fleet.key("token", "--minion", "d1").out.strip()

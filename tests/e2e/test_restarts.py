@@ -162,7 +162,7 @@ def test_a_waiting_command_is_told_of_the_jid_when_the_master_dies(fleet: Fleet)
     jid = fleet.open_job()
     fleet.running(jid)
     fleet.end("master", signal.SIGKILL)
-    out, err = waiting.communicate(timeout=20)
+    out, err = waiting.communicate(timeout=60)
     assert (waiting.returncode, out) == (5, "")
     assert jid in err
     assert f"jobs.lookup_jid {jid}" in err

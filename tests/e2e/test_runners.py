@@ -141,7 +141,7 @@ def test_ctrl_c_detaches_from_it(fleet: Fleet) -> None:
     jid = fleet.open_job()
     fleet.running(jid, "master")
     waiting.send_signal(signal.SIGINT)
-    _, err = waiting.communicate(timeout=20)
+    _, err = waiting.communicate(timeout=60)
 
     assert (waiting.returncode, jid in err) == (130, True)
     assert fleet.run("jobs.active").json.keys() == {jid}

@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], seconds: float = 10.0, what: str = "the condition") -> T:
+def until(condition: Callable[[], T], seconds: float = 60.0, what: str = "the condition") -> T:
     """The first true value of `condition`. Raises AssertionError after `seconds`: generous, machines are shared."""
     end = time.monotonic() + seconds
     while True:

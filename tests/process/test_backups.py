@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import stat
+import subprocess
 import threading
 from pathlib import Path
 
@@ -131,6 +132,18 @@ def test_a_missing_database_is_never_shown_as_an_empty_one(path: Path) -> None: 
 def test_the_first_start_makes_the_database(tmp_path: Path) -> None:
     Backups(tmp_path / "jr.db", 1).open_store().close()
     assert known(tmp_path / "jr.db") == 0
+
+
+def test_what_a_killed_copy_left_goes_with_the_next_one(path: Path) -> None:
+    backups = Backups(path, 2)
+    backups.make(NOON)
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    for name in (f".{ended.pid}.new", f".{ended.pid}.new-journal", f".{os.getppid()}.new"):
+        (backups.folder / name).write_bytes(b"half")
+    backups.make(NOON + 1)
+    left = sorted(file.name for file in backups.folder.iterdir() if file.name.startswith("."))
+    assert left == [f".{os.getppid()}.new"]
 
 
 def test_a_restore_sets_aside_what_was_there_with_its_log(path: Path) -> None:  # R-B29

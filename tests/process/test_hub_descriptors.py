@@ -38,7 +38,7 @@ class HubProcess:
         return float(self._out.readline())
 
     def close(self) -> int:
-        self._process.communicate(timeout=20)
+        self._process.communicate(timeout=60)
         return self._process.returncode
 
 

@@ -9,6 +9,7 @@ from common.ids import MinionId
 from common.link import Connection, Key
 from common.messages import Enrol, Offer, Trusts
 from master.core.core import Terms
+from master.core.rotation import ASKED
 from tests.lib.cores import Ruled, minion
 from tests.lib.told import told
 
@@ -21,7 +22,7 @@ def master() -> Ruled:
     """A master with m1 connected over 1."""
     master = Ruled(minions=[minion("m1"), minion("m2")])
     master.meet(1, "m1")
-    master.core.rotation.ask(M1)
+    master.core.rotation.ask(M1, master.now)
     return master
 
 
@@ -34,7 +35,7 @@ def states(master: Ruled) -> dict[str, str]:
 
 
 def test_the_old_key_is_over_at_the_first_use_of_the_new_one(master: Ruled) -> None:
-    assert told(master.core.rotation.ask(M1)) == ["to 1: rotate"]
+    assert told(master.core.rotation.ask(M1, master.now)) == ["to 1: rotate"]
     assert master.say(1, "m1", Offer(key=NEW)) == [
         f"save key {NEW} of m1 next", "event key of m1 offered", "to 1: taken n"]
     assert master.core.keys.admit(OLD) == master.core.keys.admit(NEW) == "m1"
@@ -45,6 +46,13 @@ def test_the_old_key_is_over_at_the_first_use_of_the_new_one(master: Ruled) -> N
     assert states(master) == {NEW: "accepted"}
     assert master.core.keys.admit(OLD) is None
     assert used(master, NEW) == []
+
+
+def test_a_question_does_not_stay_open_for_ever(master: Ruled) -> None:
+    """Else whoever steals the key later could still put one of its own in its place."""
+    master.now += ASKED + 1
+    assert f"save key {NEW} of m1 next" not in master.say(1, "m1", Offer(key=NEW))
+    assert states(master) == {"k-m1": "accepted"}
 
 
 def test_numbers_of_connections_go_on_with_the_new_key(master: Ruled) -> None:
@@ -77,7 +85,7 @@ def test_a_master_that_was_restarted_remembers_the_end_of_the_overlap() -> None:
 def test_a_repeated_offer_is_answered_again_and_another_replaces_it(master: Ruled) -> None:
     master.say(1, "m1", Offer(key=NEW))
     assert master.say(1, "m1", Offer(key=NEW)) == ["to 1: taken n"]
-    master.core.rotation.ask(M1)
+    master.core.rotation.ask(M1, master.now)
     assert master.say(1, "m1", Offer(key=NEWER)) == [
         f"save no key {NEW}", f"cut key {NEW}", f"save key {NEWER} of m1 next", "event key of m1 offered",
         "to 1: taken o"]
@@ -101,15 +109,15 @@ def test_an_offer_that_nobody_asked_for_changes_nothing(master: Ruled) -> None: 
     refused = "nobody asked for a new key"
     lines = [f"alarm m2: {refused}", f"to 2: taken n, refused: {refused}"]
     assert master.say(2, "m2", Offer(key=NEW)) == lines
-    master.core.rotation.ask(MinionId("m2"))
+    master.core.rotation.ask(MinionId("m2"), master.now)
     assert master.say(2, "m2", Offer(key=NEW))[0] == f"save key {NEW} of m2 next"
     assert master.say(2, "m2", Offer(key=NEWER))[0] == lines[0], "asked once is offered once"
 
 
 def test_who_is_not_connected_is_not_asked(master: Ruled) -> None:
-    assert master.core.rotation.ask(MinionId("m2")) == []
+    assert master.core.rotation.ask(MinionId("m2"), master.now) == []
     with pytest.raises(NotFoundError, match="m9"):
-        master.core.rotation.ask(MinionId("m9"))
+        master.core.rotation.ask(MinionId("m9"), master.now)
 
 
 @pytest.mark.parametrize("verb", ["reject", "delete"])
