@@ -50,7 +50,7 @@ def test_the_old_key_is_over_at_the_first_use_of_the_new_one(master: Ruled) -> N
 
 def test_a_question_does_not_stay_open_for_ever(master: Ruled) -> None:
     """Else whoever steals the key later could still put one of its own in its place."""
-    master.now += ASKED + 1
+    master.time += ASKED + 1
     assert f"save key {NEW} of m1 next" not in master.say(1, "m1", Offer(key=NEW))
     assert states(master) == {"k-m1": "accepted"}
 
