@@ -27,7 +27,7 @@ HELP = """Run FUNCTION on the minions that TARGET picks, and show what each retu
   jr -L web1,web2 cmd.run 'df -h /'       a list of minions; a shell line
   jr -E 'web[0-9]+' cmd.exec ls -l /srv   a regular expression; no shell
   jr '*' cmd.run 'make' cwd=/src env='{CC: gcc}'
-  jr --secret password=@/root/pw 'db*' site.rotate   shown as *** everywhere
+  jr --secret password=@/etc/site/pw 'db*' site.rotate   shown as *** everywhere
   jr --async '*' cmd.run 'sleep 100'      print the jid, do not wait
   jr --wait 30 '*' cmd.run ./backup         wait 30 s at most; the job goes on
   jr --timeout 5m '*' cmd.run ./backup      a time limit for the job itself

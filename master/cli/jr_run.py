@@ -32,7 +32,7 @@ HELP = """Run a runner: a function that works on the master and looks at jobs an
   jr-run --wait 60 jobs.wait 20260102030405123456
   jr-run jobs.kill 20260102030405123456 minions=web1
   jr-run manage.down
-  jr-run --secret token=@/root/token site.deploy    of a custom runner; shown as ***
+  jr-run --secret token=@/etc/site/token site.deploy    of a custom runner; shown as ***
 
 A runner that is not built in runs as a job of its own on the master; --async prints its jid, Ctrl-C detaches from it.
 

@@ -24,7 +24,7 @@ NAME = "jr-call"
 
 @click.command(cls=FunctionCommand, epilog="Examples:  jr-call test.ping  |  jr-call cmd.run 'df -h'  |  "
                                            "jr-call job.running -o json  |  "
-                                           "jr-call --secret password=@/root/pw site.rotate")
+                                           "jr-call --secret password=@/etc/site/pw site.rotate")
 @root_option
 @output_option
 @secret_option

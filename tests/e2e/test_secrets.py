@@ -30,7 +30,7 @@ def prove(path: str, password: str, gate: str = "") -> str:
     with open(path, "w") as file:
         file.write(password)
     while gate and not os.path.exists(gate):
-        time.sleep(0.02)
+        time.sleep(0.02)  # the job of the test lasts until its gate is opened
     return "done"
 
 
