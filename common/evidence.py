@@ -13,10 +13,10 @@ _ENDED = ("killed", "timed_out")
 """States in which somebody ended the whole tree of the job."""
 
 
-def names(known: Sequence[str]) -> str:
-    """`m1, m2 and 80 more`: the first of these names."""
-    more = len(known) - _SHOWN
-    return ", ".join(known[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+def names(known: Sequence[str], most: int = _SHOWN) -> str:
+    """`m1, m2 and 80 more`: the first `most` of these names."""
+    more = len(known) - most
+    return ", ".join(known[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def heading(pair: Mapping[str, Any]) -> str:

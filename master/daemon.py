@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,7 @@ from common.values import unknown
 from common.version import VERSION
 from config.paths import Paths
 from config.settings import MasterSettings
+from master.backing import keep_backups
 from master.bus import Bus, MasterPki
 from master.core.core import Terms
 from master.core.retention import Retention
@@ -48,8 +49,6 @@ PAIRS_KEPT = 30 * 86400.0
 """Seconds of the master's running time that a pair and its state stay, so that a late return is known (DESIGN 7)."""
 HOUSEKEEPING = 60.0
 """Seconds between two looks at what has grown old."""
-SETTLE = 60.0
-"""Seconds after the start in which no backup is made: minions come back then."""
 BATCH = 200
 """Pairs in one step of retention: a few milliseconds of the writer's time, so that no publish waits for long."""
 
@@ -159,21 +158,6 @@ class MasterDaemon(Daemon):
             no_runner=lambda name: unknown(name, executor.table, executor.broken, runner=True),
             keys=lambda: _own(pki),
             fingerprint=lambda key: fingerprint(Key(key)), status=status)
-
-
-async def keep_backups(backups: Backups, every: float, now: Callable[[], float]) -> None:
-    """Make a backup every so many seconds; soon after the start when there is none, or the last one is too old."""
-    newest = await asyncio.to_thread(backups.newest)
-    age = max(0.0, now() - newest.at.timestamp()) if newest else every
-    await asyncio.sleep(max(min(every, SETTLE), every - age))
-    while True:
-        try:
-            made = await asyncio.to_thread(backups.make, now())
-        except JrError as error:
-            _log.error("%s", error, extra={"action": "backup.failed"})
-        else:
-            _log.info("backed up to %s", made.path, extra={"action": "backup.made"})
-        await asyncio.sleep(every)
 
 
 _ANY = frozenset({"0.0.0.0", "::", "*"})

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from common.control_server import Body, Caller, Reply
 from common.errors import JrError, UsageError
+from common.evidence import names
 from common.ids import MinionId
 from common.keys import fingerprint
 from common.requests import checked
@@ -98,9 +99,7 @@ class Rekeying:
             raise UsageError("cannot finish: the master has no next key; begin with jr-key rotate-master")
         missing = self._shell.core.rotation.missing()
         if missing and not force:
-            more = len(missing) - NAMES
-            names = ", ".join(missing[:NAMES]) + (f" and {more} more" if more > 0 else "")
-            raise UsageError(f"cannot finish: the next key is not confirmed by {names}; "
+            raise UsageError(f"cannot finish: the next key is not confirmed by {names(missing, NAMES)}; "
                              "wait for them, or say --force and give each a new join string")
         await self._shell.write(self._pki.take_up)
         self._change_over()

@@ -13,13 +13,13 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from common.errors import JrError, UsageError
-from common.files import private_folder, read_regular, sync_folder, write_durable
+from common.errors import JrError
+from common.files import private_folder, sync_folder, write_durable
 from common.keys import KeyPair, ensure, load, parse_key
 from common.link import Key
+from minion.kept import read_kept
 
 OWN, NEXT = "minion", "minion.next"
-_LIMIT = 4096
 
 
 class _Masters(Struct, frozen=True, kw_only=True):
@@ -59,14 +59,10 @@ class Pki:
 
         Raises UsageError when what was kept is damaged.
         """
-        path = self._folder / "masters.json"
-        try:
-            kept = msgspec.json.decode(read_regular(path, _LIMIT), type=_Masters)
-        except FileNotFoundError:
+        kept = read_kept(self._folder / "masters.json", _Masters)
+        if kept is None or kept.root != given[0] or not kept.keys:
             return given
-        except (OSError, ValueError, msgspec.DecodeError) as error:
-            raise UsageError(f"cannot use {path}: {error}; remove it and join again") from error
-        return [parse_key(key) for key in kept.keys] if kept.root == given[0] and kept.keys else given
+        return [parse_key(key) for key in kept.keys]
 
     def keep_masters(self, root: Key, keys: list[Key]) -> None:
         """Keep them durably. Raises JrError."""

@@ -14,8 +14,7 @@ from common.join import read_join
 from common.keys import parse_key
 from common.link import Key
 from config.settings import MinionSettings
-
-_LIMIT = 4096
+from minion.kept import LIMIT, read_kept
 
 
 class Where(Struct, frozen=True, kw_only=True):
@@ -67,7 +66,7 @@ def _keep(path: Path, found: Where) -> None:
     data = msgspec.json.encode(kept) + b"\n"
     try:
         with contextlib.suppress(FileNotFoundError, ValueError):
-            if read_regular(path, _LIMIT) == data:
+            if read_regular(path, LIMIT) == data:
                 return  # a start on a full disk has nothing to write here
         write_durable(path, data)
     except OSError as error:
@@ -75,11 +74,7 @@ def _keep(path: Path, found: Where) -> None:
 
 
 def _kept(path: Path) -> Where | None:
-    try:
-        found = msgspec.json.decode(read_regular(path, _LIMIT), type=Where)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, msgspec.DecodeError) as error:
-        raise UsageError(f"cannot use {path}: {error}; remove it and join again") from error
-    parse_key(found.key)
+    found = read_kept(path, Where)
+    if found is not None:
+        parse_key(found.key)
     return found

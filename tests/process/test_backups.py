@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import JrError
-from master import daemon
+from master import backing
 from master.store.backups import Backups
 from master.store.base import BrokenStoreError, Filter, StoreError
 from master.store.opening import companions
@@ -195,7 +195,7 @@ def test_no_room(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # R-A20
 def test_a_daemon_makes_them_again_and_again_and_lives_with_failures(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(daemon, "SETTLE", 0.0)
+    monkeypatch.setattr(backing, "SETTLE", 0.0)
     backups = Backups(path, 2)
     tried: list[float] = []
 
@@ -208,7 +208,7 @@ def test_a_daemon_makes_them_again_and_again_and_lives_with_failures(
     monkeypatch.setattr(backups, "make", make)
 
     async def scene() -> None:
-        keeping = asyncio.create_task(daemon.keep_backups(backups, 0.01, lambda: NOON))
+        keeping = asyncio.create_task(backing.keep_backups(backups, 0.01, lambda: NOON))
         while len(tried) < 4:
             assert not keeping.done()
             await asyncio.sleep(0.01)  # the copies are made by another thread
