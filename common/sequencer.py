@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Executor
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -18,9 +19,14 @@ E = TypeVar("E")
 _log = logging.getLogger("jr.sequencer")
 
 BOUND = 50_000
-"""Effects that may wait. Past it whoever brings work is told so; what minions say comes again by itself."""
+"""Effects that may wait before what comes again by itself is turned away: what the other side of the bus says."""
 BYTES = 64 * 1024 * 1024
 """What the effects that wait may weigh, together, as whoever brings them says."""
+SHARE = 2
+"""One part in so many of these bytes is what one of those on the other side may hold: the rest is for the others."""
+RESERVE = 2
+"""Whoever is there in person is turned away at so many times that: no minion alone can lock its operators out."""
+NOTHING: Mapping[Hashable, int] = MappingProxyType({})
 
 
 class Then(Struct, frozen=True):
@@ -61,7 +67,8 @@ class Sequencer(Generic[E]):
         self._thread = thread
         self._unwritten = unwritten
         self._queue: deque[E] = deque()
-        self._weight = self._writing = 0
+        self._weight: Counter[Hashable] = Counter()
+        self._writing: Counter[Hashable] = Counter()
         self._busy = False
         self._acting = False
         self._idle: asyncio.Event = asyncio.Event()
@@ -71,15 +78,26 @@ class Sequencer(Generic[E]):
         """How many effects wait, those that are being committed not counted."""
         return len(self._queue)
 
+    def crowded(self, whose: Hashable = None) -> bool:
+        """Whether what comes again by itself should be turned away until the disk has caught up."""
+        held = 0 if whose is None else self._weight[whose] + self._writing[whose]
+        return held >= BYTES // SHARE or self._beyond(1)
+
     @property
     def full(self) -> bool:
-        """Whether new work should be turned away until the disk has caught up."""
-        return len(self._queue) >= BOUND or self._weight + self._writing >= BYTES
+        """Whether all new work should be."""
+        return self._beyond(RESERVE)
 
-    def submit(self, effects: Sequence[E], weight: int = 0) -> None:
-        """Queue effects, and apply what can leave at once. `weight` is how many bytes they keep in memory, about."""
+    def _beyond(self, times: int) -> bool:
+        return len(self._queue) >= times * BOUND or self._weight.total() + self._writing.total() >= times * BYTES
+
+    def submit(self, effects: Sequence[E], weights: Mapping[Hashable, int] = NOTHING) -> None:
+        """Queue effects, and apply what can leave at once.
+
+        `weights` says how many bytes they keep in memory, about, under the name of whoever brought them.
+        """
         self._queue.extend(effects)
-        self._weight += weight
+        self._weight.update(weights)
         self._turn()
 
     async def drained(self) -> None:
@@ -96,11 +114,11 @@ class Sequencer(Generic[E]):
         finally:
             self._acting = False
         if not self._queue:
-            self._weight = 0
+            self._weight.clear()
             self._idle.set()
             return
         self._idle.clear()
-        self._writing, self._weight = self._weight, 0
+        self._writing, self._weight = self._weight, Counter()
         self._busy = True
         batch = list(self._queue)
         self._queue.clear()
@@ -116,11 +134,11 @@ class Sequencer(Generic[E]):
 
     def _committed(self, batch: list[E], done: asyncio.Future[list[E] | None]) -> None:
         self._busy = False
-        self._writing = 0
+        self._writing.clear()
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
         if error is not None:
             self._queue.clear()
-            self._weight = 0
+            self._weight.clear()
             self._idle.set()
             self._broken(error)
             return

@@ -40,7 +40,7 @@ class Doors:
             self._shell.cut(connection)
             return
         # Words about jobs come again until they are answered. Greetings are said once, and their number is bounded.
-        if self._shell.full and isinstance(message, Word | Offer | Trusts):
+        if isinstance(message, Word | Offer | Trusts) and self._shell.crowded(minion):
             limited(_log, "full").warning("dropping messages until the disk has caught up: minions repeat them",
                                           extra={"action": "bus.full"})
             return

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
@@ -14,7 +15,7 @@ from common.alarm import Alarm
 from common.clock import MasterClock
 from common.codec import CodecError, encode
 from common.errors import JrError
-from common.ids import Jid
+from common.ids import Jid, MinionId
 from common.link import Connection, Hub, Key
 from common.log import limited
 from common.messages import Message
@@ -89,15 +90,19 @@ class Shell:
         """How many effects wait for the disk."""
         return len(self._sequencer)
 
+    def crowded(self, minion: MinionId) -> bool:
+        """Whether the disk is so far behind that words of this minion are dropped; it says them again."""
+        return self._sequencer.crowded(minion)
+
     @property
     def full(self) -> bool:
-        """Whether the disk is so far behind that new work is turned away."""
+        """Whether it is so far behind that operators' work is turned away."""
         return self._sequencer.full
 
     def apply(self, effects: Sequence[do.Effect]) -> None:
         """Apply what the core wants."""
         if effects:
-            self._sequencer.submit(effects, sum(map(_weight, effects)))
+            self._sequencer.submit(effects, _weights(effects))
         self._arm()
 
     async def committed(self, effects: Sequence[do.Effect]) -> None:
@@ -268,11 +273,13 @@ class Shell:
         self.apply(self.core.tick(self.clock.now()))
 
 
-def _weight(effect: do.Effect) -> int:
-    """The bytes of a minion's that an effect keeps in memory until it is applied."""
-    match effect:
-        case do.Save(MovePair(Pair(outcome=outcome))) if outcome is not None:
-            return len(outcome.value or b"") + len(outcome.stdout) + len(outcome.stderr)
-        case do.Save(AddJob(job)):
-            return len(bytes(job.fields.args)) + len(bytes(job.fields.kwargs)) + len(bytes(job.secrets))
-    return 0
+def _weights(effects: Iterable[do.Effect]) -> Counter[Hashable]:
+    """The bytes that effects keep in memory until they are applied: those of returns under the name of their minion."""
+    weights: Counter[Hashable] = Counter()
+    for effect in effects:
+        match effect:
+            case do.Save(MovePair(Pair(minion=minion, outcome=outcome))) if outcome is not None:
+                weights[minion] += len(outcome.value or b"") + len(outcome.stdout) + len(outcome.stderr)
+            case do.Save(AddJob(job)):
+                weights[None] += len(bytes(job.fields.args)) + len(bytes(job.fields.kwargs)) + len(bytes(job.secrets))
+    return weights

@@ -14,7 +14,8 @@ from common.errors import JrError
 from common.host.shell import HostShell
 from common.ids import MASTER
 from common.sequencer import BOUND
-from master.core.core import OPEN_MOST, RECALLS, Core
+from master.core import recalls
+from master.core.core import OPEN_MOST, Core
 from master.core.keys import PENDING_LIMIT
 from master.core.presence import Presence
 from master.records import Minion
@@ -54,7 +55,7 @@ def _queues(core: Core, shell: Shell, hands: HostShell, rows: list[Minion]) -> d
     """What waits in each queue, with its bound."""
     waiting = {
         "effects": (shell.queued, BOUND), "effects of runner jobs": (hands.queued, BOUND),
-        "words that wait for the store": (core.recalling, RECALLS),
+        "words that wait for the store": (core.recalling, recalls.MOST),
         "open jobs": (len(core.ledger.jobs), OPEN_MOST),
         "pending keys": (sum(row.state == "pending" for row in rows), PENDING_LIMIT),
     }

@@ -83,7 +83,7 @@ class Link:
         except codec.CodecError as error:
             limited(_log, "codec").error("%s", error, extra={"action": "bus.garbage"})
             return
-        if self._parts is not None and self._parts.hands.full:
+        if self._parts is not None and self._parts.hands.crowded:
             limited(_log, "full").warning("dropping messages until the disk has caught up: the master repeats them",
                                           extra={"action": "bus.full"})
             return

@@ -183,9 +183,9 @@ class HostShell:
         return len(self._sequencer)
 
     @property
-    def full(self) -> bool:
+    def crowded(self) -> bool:
         """Whether the disk is so far behind that new work is dropped; the master sends it again."""
-        return self._sequencer.full
+        return self._sequencer.crowded()
 
     @property
     def short(self) -> str | None:

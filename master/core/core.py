@@ -5,7 +5,6 @@ Requests of operators and words of minions come in as method calls; each returns
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from msgspec import Raw, Struct, structs
@@ -38,6 +37,7 @@ from master.core.greeting import Greeter
 from master.core.keys import Keyring, digest
 from master.core.ledger import Ledger, OpenJob
 from master.core.presence import Fleet
+from master.core.recalls import Recalls
 from master.core.rotation import RECONNECTING, Rotation
 from master.core.track import NOT_A_TARGET, Tracker, Word
 from master.records import AddStop, AddToken, Job, Minion, Outcome, Pair, Snapshot, Stop
@@ -52,10 +52,6 @@ WAITING_MOST = 10_000
 """Jobs that may wait for one minion that is away: what it takes at once when it comes (`common.host.core`)."""
 HELD_MOST = 100_000
 """Jobs that a minion may say it holds: ten times what one takes."""
-RECALLS = 1000
-"""Words that may wait for a job to be read from the store; more are dropped, and their minions say them again."""
-RECALLS_OF_MINION = 500
-"""Of those, how many may be one minion's: more than it has under way at once, and never all there are."""
 
 
 class Terms(Struct, frozen=True, kw_only=True):
@@ -117,8 +113,7 @@ class Core:
         self._greeter = Greeter(self.keys, self.fleet, self.rotation, terms.return_limit, self.gone)
         self._terms = terms
         self._last = snapshot.last_jid
-        self._recalls: Counter[MinionId] = Counter()
-        self._waiting: dict[Jid, list[tuple[Connection, MinionId, Word]]] = {}
+        self._recalls = Recalls()
         self._absent: Timers[MinionId] = Timers()
         self._coming: Timers[MinionId] = Timers()
         for row in snapshot.minions:
@@ -141,7 +136,7 @@ class Core:
     @property
     def recalling(self) -> int:
         """How many words wait for a job to be read from the store."""
-        return self._recalls.total()
+        return len(self._recalls)
 
     # wishes of operators
 
@@ -293,12 +288,7 @@ class Core:
         opened = self.ledger.jobs.get(word.jid)
         if opened is not None:
             return self._tracked(opened, connection, minion, word, now)
-        if self._recalls.total() >= RECALLS or self._recalls[minion] >= RECALLS_OF_MINION:
-            return []
-        self._recalls[minion] += 1
-        waiting = self._waiting.setdefault(word.jid, [])
-        waiting.append((connection, minion, word))
-        return [do.Recall(word.jid)] if len(waiting) == 1 else []
+        return [do.Recall(word.jid)] if self._recalls.add(connection, minion, word) else []
 
     def _tracked(self, opened: OpenJob, connection: Connection, minion: MinionId, word: Word,
                  now: float) -> list[do.Effect]:
@@ -319,7 +309,7 @@ class Core:
         opened = self.ledger.jobs.get(jid)
         if opened is None and job is not None:
             opened = OpenJob(job=job, pairs={pair.minion: pair for pair in pairs}, open=set())
-        for connection, minion, word in self._waited(jid):
+        for connection, minion, word in self._recalls.take(jid):
             if opened is not None:
                 effects += self._tracked(opened, connection, minion, word, now)
             else:
@@ -330,14 +320,7 @@ class Core:
 
     def forget(self, jid: Jid) -> None:
         """The store could not say; whoever waits speaks again."""
-        self._waited(jid)
-
-    def _waited(self, jid: Jid) -> list[tuple[Connection, MinionId, Word]]:
-        """The words that waited for a job; they wait no more."""
-        waited = self._waiting.pop(jid, [])
-        self._recalls.subtract(minion for _, minion, _ in waited)
-        self._recalls += Counter()  # which forgets the minions of whom none is left
-        return waited
+        self._recalls.take(jid)
 
     # keys
 

@@ -45,6 +45,7 @@ class Done(NamedTuple):
     @property
     def json(self) -> Any:
         """What it printed, as one document."""
+        assert self.out, self
         return json.loads(self.out)
 
     @property

@@ -188,31 +188,57 @@ def test_it_says_when_the_disk_is_too_far_behind(monkeypatch: pytest.MonkeyPatch
     async def scene(story: Story) -> None:
         story.queue.submit([Save("S"), "a"])
         story.queue.submit(["b", "c"])
-        assert not story.queue.full
+        assert not story.queue.crowded()
         story.queue.submit(["d"])
+        assert story.queue.crowded()
+        story.queue.submit(["e", "f"])
+        assert not story.queue.full
+        story.queue.submit(["g"])
         assert story.queue.full
         await story.disk.write()
+        assert not story.queue.crowded()
         assert not story.queue.full
 
-    assert played(scene)[-1] == "d"
+    assert played(scene)[-1] == "g"
 
 
 def test_it_says_when_what_waits_is_too_heavy(monkeypatch: pytest.MonkeyPatch) -> None:  # R-B25
     monkeypatch.setattr(sequencer, "BYTES", 100)
 
     async def scene(story: Story) -> None:
-        story.queue.submit(["light"], 1000)  # it has left already
+        story.queue.submit(["light"], {None: 1000})  # it has left already
+        assert not story.queue.crowded()
+        story.queue.submit([Save("S1")], {None: 60})
+        story.queue.submit([Save("S2")], {None: 39})
+        assert not story.queue.crowded()
+        story.queue.submit(["a"], {None: 1})
+        assert story.queue.crowded()
         assert not story.queue.full
-        story.queue.submit([Save("S1")], 60)
-        story.queue.submit([Save("S2")], 39)
-        assert not story.queue.full
-        story.queue.submit(["a"], 1)
+        story.queue.submit(["b"], {None: 100})
         assert story.queue.full
         await story.disk.write()
-        assert not story.queue.full
-        story.queue.submit([Save("S3")], 60)
-        assert story.queue.full
+        await story.disk.write()
+        assert not story.queue.crowded()
+        story.queue.submit([Save("S3")], {None: 60})
+        story.queue.submit([Save("S4")], {None: 40})
+        assert story.queue.crowded()
         await story.disk.write(OSError("disk full"))
-        assert not story.queue.full
+        assert not story.queue.crowded()
 
     assert played(scene)[-1] == "broken: disk full"
+
+
+def test_one_who_floods_leaves_room_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:  # R-B25
+    monkeypatch.setattr(sequencer, "BYTES", 100)
+
+    async def scene(story: Story) -> None:
+        story.queue.submit([Save("S1")], {"m1": 49})
+        assert not story.queue.crowded("m1")
+        story.queue.submit([Save("S2")], {"m1": 1})
+        assert story.queue.crowded("m1")
+        assert not story.queue.crowded("m2")
+        await story.disk.write()
+        assert not story.queue.crowded("m1")
+        await story.disk.write()
+
+    played(scene)

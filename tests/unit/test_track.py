@@ -5,19 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from msgspec import structs
+from msgspec import Raw, structs
 
 from common.errors import NotFoundError
 from common.ids import Jid, MinionId, mint
 from common.link import Connection
-from common.messages import Accepted, Held, Publish, Refused, Started, Stopped
+from common.messages import Accepted, Held, Publish, Refused, Return, Started, Stopped
 from common.states import State
 from master.core import effects as do
-from master.core.core import RECALLS, RECALLS_OF_MINION
+from master.core.recalls import MOST, MOST_OF_MINION
 from master.records import MovePair, Pair
 from tests.lib.cores import FIELDS, Ruled, returned
 from tests.lib.stored import NOON, jid, job, pair
 from tests.lib.told import number, told
+
+MIB = 1024 * 1024
 
 
 def accepted(name: Jid, queued: bool = False, own: bool = False) -> Accepted:
@@ -367,10 +369,10 @@ def test_words_for_a_store_that_does_not_answer_are_bounded() -> None:  # R-B25
     master = Ruled("m1", "m2", "m3")
     for connection, name in enumerate(("m1", "m2", "m3"), 1):
         master.meet(connection, name)
-    for second in range(RECALLS_OF_MINION):
+    for second in range(MOST_OF_MINION):
         assert master.say(1, "m1", returned(jid(second + 1000))) == [f"recall {second + 1000}"]
     assert master.say(1, "m1", returned(jid(1))) == []
-    for _ in range(RECALLS - RECALLS_OF_MINION):
+    for _ in range(MOST - MOST_OF_MINION):
         assert master.say(2, "m2", returned(jid(1000))) == []  # it waits with the others
     assert master.say(3, "m3", returned(jid(1))) == []
     master.core.forget(jid(1001))
@@ -378,6 +380,20 @@ def test_words_for_a_store_that_does_not_answer_are_bounded() -> None:  # R-B25
     master.core.forget(jid(1000))
     assert master.say(2, "m2", returned(jid(2))) == ["recall 2"]
     assert master.say(1, "m1", returned(jid(3))) == ["recall 3"]
+
+
+def test_heavy_words_for_a_store_that_does_not_answer_are_fewer() -> None:  # R-B25
+    def heavy(second: int) -> Return:
+        return structs.replace(returned(jid(second)), value=Raw(bytes(MIB)), stdout=b"")
+
+    master = Ruled("m1", "m2")
+    master.meet(1, "m1")
+    master.meet(2, "m2")
+    taken = [bool(master.say(1, "m1", heavy(second))) for second in range(1000, 1020)]
+    assert taken == [True] * 16 + [False] * 4
+    assert master.say(2, "m2", heavy(1)) == ["recall 1"]
+    master.core.forget(jid(1000))
+    assert master.say(1, "m1", heavy(1019)) == ["recall 1019"]
 
 
 # stops
