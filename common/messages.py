@@ -10,22 +10,14 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from common.fields import Count, Finite, Identity, Name, Text
+from common.fields import LeftBehind as LeftBehind
+from common.fields import Metadata as Metadata
 from common.ids import Jid, MinionId
 from common.keytext import is_key
 from common.link import Key
+from common.schedule.model import Occurrence
 from common.states import OBSERVED, State
-
-Name = Annotated[str, Meta(max_length=200)]
-Text = Annotated[str, Meta(max_length=4000)]
-Identity = Annotated[str, Meta(max_length=64)]
-Finite = Annotated[float, Meta(ge=-1e12, le=1e12)]
-"""A number of seconds; neither endless nor no number at all, which no store can order."""
-
-LeftBehind = Literal["leave", "kill"]
-"""What a host does with processes that outlive the end of their job (DESIGN 8)."""
-
-Metadata = Annotated[dict[Name, Text], Meta(max_length=200)]
-"""What whoever made a job wrote on it."""
 
 FACTS_LIMIT = 64 * 1024
 """Bytes of the packed facts in a `Hello`; the master keeps them of every minion."""
@@ -37,8 +29,12 @@ SIGNAL_ANSWER = 5.0
 """Seconds to wait for what is said of a signal: the process that got it answers at once, or is in trouble."""
 HELD_PAGE = 2000
 """Pairs in one `Held` page: about 100 KiB, far below the size of a frame."""
+OCCURRENCES_PAGE = 200
+"""Verdicts in one `Occurrences`: as long as each may be they fit one frame (`common.schedule.model.REASON`)."""
 
 
+Number = Annotated[int, Meta(ge=0, lt=2**53)]
+"""One that a store can hold."""
 NO_SECRETS = Raw(b"\x80")
 """The packed map of the secrets of a job that has none."""
 
@@ -125,9 +121,6 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     system: float = 0.0
     rss: int = 0
     """The largest resident size, in bytes."""
-
-
-Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 
 
 class Load(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -262,6 +255,14 @@ class Stopped(Message, frozen=True, kw_only=True):
     signalled: int = 0
 
 
+class Occurrences(Message, frozen=True, kw_only=True):
+    """Verdicts of this minion's own schedule, oldest first, from its journal; sent again until they are `Noted`."""
+
+    n: Number
+    """The place of the last one in the journal."""
+    items: Annotated[list[Occurrence], Meta(max_length=OCCURRENCES_PAGE)]
+
+
 class Offer(KeyMessage, frozen=True, kw_only=True):
     """The answer to `Rotate`: the public half of a pair that is durable on the minion, to be its next one."""
 
@@ -341,6 +342,12 @@ class Ack(Message, frozen=True, kw_only=True):
     refused: Text | None = None
 
 
+class Noted(Message, frozen=True, kw_only=True):
+    """The verdicts up to this place in the minion's journal are committed."""
+
+    n: Number
+
+
 # enrolment port
 
 
@@ -359,5 +366,6 @@ class Enrolled(Message, frozen=True, kw_only=True):
     reason: Text = ""
 
 
-FromMinion = Hello | Held | Ping | Pong | Accepted | Refused | Started | Return | Stopped | Offer | Trusts
-FromMaster = Welcome | Publish | Ping | Pong | Stop | Ack | Rotate | Taken | MasterKey
+FromMinion = (Hello | Held | Ping | Pong | Accepted | Refused | Started | Return | Stopped | Occurrences | Offer
+              | Trusts)
+FromMaster = Welcome | Publish | Ping | Pong | Stop | Ack | Noted | Rotate | Taken | MasterKey

@@ -5,12 +5,13 @@ Pure data. Times are epoch seconds of the host's wall clock unless a field says 
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
 
+from common.fields import Count, Finite, LeftBehind, Metadata, Name
 from common.ids import Jid
-from common.messages import Finite, LeftBehind, Metadata, Name, Text
 
 Verdict = Literal["ran", "late", "caught_up", "skipped_overlap", "skipped_window", "skipped_should_run",
                   "skipped_paused", "missed", "failed_to_start"]
@@ -22,6 +23,9 @@ CatchUp = Literal["none", "last", "all"]
 Base = Literal["start", "end", "grid"]
 """What an interval counts from: the planned start of the last run, its end, or a fixed anchor."""
 Cause = Literal["plan", "retry", "then", "on_failure", "by_hand", "run_on_start"]
+
+REASON = 500
+"""Characters of a reason: 200 verdicts with names and reasons as long as may be are 900 KiB."""
 
 LATE = 5.0
 """Seconds after its planned time (and splay) from which a run that the scheduler was there for counts as late."""
@@ -135,7 +139,7 @@ class Occurrence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     schedule: Name
     planned: Finite
     """Without splay. Of a stretch the first."""
-    attempt: int = 0
+    attempt: Count = 0
     verdict: Verdict
     at: Finite
     """When it was decided."""
@@ -143,10 +147,15 @@ class Occurrence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cause: Cause = "plan"
     by: Name = ""
     """Who asked for it, or the entry that it follows."""
-    count: int = 1
+    count: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 1
     last: Finite | None = None
     """Of a stretch the last planned time."""
-    reason: Text = ""
+    reason: Annotated[str, Meta(max_length=REASON)] = ""
+
+    def __post_init__(self) -> None:
+        """A reason that is too long is cut: no master takes a longer one."""
+        if len(self.reason) > REASON:
+            force_setattr(self, "reason", f"{self.reason[:REASON - 3]}...")
 
     @property
     def key(self) -> Key:

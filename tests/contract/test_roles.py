@@ -26,6 +26,7 @@ from common.host.planner import TablePlanner
 from common.ids import MinionId
 from common.messages import FromMaster, FromMinion, HeldJob, JobFields, Message
 from common.proc.loader import load
+from common.schedule.model import Occurrence
 from common.states import State
 from common.zmqhub import HubLimits, ZmqHub
 from master.core.core import Core, Terms
@@ -54,10 +55,10 @@ MEMBER = {"accepted"}
 
 MAIN_PORT = {
     "Hello": MEMBER, "Held": MEMBER, "Ping": MEMBER, "Pong": MEMBER, "Accepted": MEMBER, "Refused": MEMBER,
-    "Started": MEMBER, "Return": MEMBER, "Stopped": MEMBER, "Offer": MEMBER, "Trusts": MEMBER,
+    "Started": MEMBER, "Return": MEMBER, "Stopped": MEMBER, "Occurrences": MEMBER, "Offer": MEMBER, "Trusts": MEMBER,
     # A minion that plays the master, or mistakes the door.
     "Welcome": NONE, "Publish": NONE, "Stop": NONE, "Ack": NONE, "Enrol": NONE, "Enrolled": NONE,
-    "Rotate": NONE, "Taken": NONE, "MasterKey": NONE,
+    "Rotate": NONE, "Taken": NONE, "MasterKey": NONE, "Noted": NONE,
 }
 ENROLMENT_PORT = {name: ALL if name == "Enrol" else NONE for name in MAIN_PORT}
 ANSWERS = {"nobody": "pending", "pending": "pending", "accepted": "accepted", "rejected": "refused",
@@ -95,7 +96,8 @@ SAMPLES: dict[str, Message] = {
         messages.Stop(stop="s", jid=jid(1), how="kill", signal=9, grace=0, by="m1", start_by=NOON * 2),
         messages.Enrol(id=MinionId("accepted"), version="1"), messages.Enrolled(status="accepted"),
         messages.Offer(key=KEY), messages.Trusts(key=KEY), messages.Rotate(), messages.Taken(key=KEY),
-        messages.MasterKey(key=KEY),
+        messages.MasterKey(key=KEY), messages.Noted(n=1),
+        messages.Occurrences(n=1, items=[Occurrence(schedule="tidy", planned=NOON, verdict="ran", at=NOON)]),
     )}
 
 

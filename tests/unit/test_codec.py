@@ -16,6 +16,7 @@ from common.codec import FRAME_LIMIT, CodecError, encode, pack, unpack
 from common.ids import MinionId
 from common.messages import (
     HELD_PAGE,
+    OCCURRENCES_PAGE,
     Accepted,
     Ack,
     Enrol,
@@ -23,6 +24,8 @@ from common.messages import (
     Held,
     HeldJob,
     Hello,
+    Noted,
+    Occurrences,
     Ping,
     Pong,
     Publish,
@@ -33,6 +36,7 @@ from common.messages import (
     Stopped,
     Welcome,
 )
+from common.schedule.model import REASON, Occurrence
 from common.states import OPEN, State
 from tests.lib.cores import FIELDS, returned
 from tests.lib.stored import jid
@@ -41,10 +45,12 @@ HELLO = Hello(version="1", boot_id="b", start=1, connection=1, facts=Raw(b"\x80"
 UP: list[Any] = [
     HELLO, Held(jobs=[HeldJob(jid(1), State.RUNNING)], last=True), Ping(n=1), Pong(n=1),
     Accepted(jid=jid(1), at=1.0, job=FIELDS, queued=True), Refused(jid=jid(1), reason="no"),
-    Started(jid=jid(1), pid=1, at=1.0), returned(jid(1)), Stopped(stop="s", jid=jid(1), outcome="stopping")]
+    Started(jid=jid(1), pid=1, at=1.0), returned(jid(1)), Stopped(stop="s", jid=jid(1), outcome="stopping"),
+    Occurrences(n=3, items=[Occurrence(schedule="tidy", planned=1.0, verdict="ran", at=1.5, jid=jid(1))])]
 DOWN: list[Any] = [
     Welcome(master="us", time=1.0, return_limit=1), Publish(jid=jid(1), job=FIELDS, start_by=1.0), Ping(n=1), Pong(n=1),
-    Stop(stop="s", jid=jid(1), how="term", signal=15, grace=1.0, by="ann", start_by=1.0), Ack(jid=jid(1))]
+    Stop(stop="s", jid=jid(1), how="term", signal=15, grace=1.0, by="ann", start_by=1.0), Ack(jid=jid(1)),
+    Noted(n=3)]
 
 
 @pytest.mark.parametrize(("message", "decoder"), [
@@ -173,3 +179,25 @@ def test_metadata_is_bounded(metadata: dict[str, str]) -> None:  # P8
         codec.from_minion.decode(encode(Accepted(jid=jid(1), at=1.0, job=fields)))
     fields = structs.replace(FIELDS, metadata={"n" * 200: "x" * 4000, **{str(n): "" for n in range(199)}})
     assert codec.from_minion.decode(encode(Accepted(jid=jid(1), at=1.0, job=fields))).job == fields
+
+
+def test_a_page_of_the_longest_verdicts_fits_one_frame() -> None:
+    long, time, many = "\U0001f4a5" * 200, 1e11 / 3, 1_000_000_000
+    longest = Occurrence(schedule=long, planned=time, attempt=many, verdict="failed_to_start", at=time, by=long,
+                         jid=jid(1, "m1"), cause="run_on_start", count=many, last=time, reason=long * 9)
+    assert len(longest.reason) == REASON
+    page = Occurrences(n=2**53 - 1, items=[longest] * OCCURRENCES_PAGE)
+    assert codec.from_minion.decode(encode(page)) == page
+
+
+@pytest.mark.parametrize("fields", [
+    {"reason": "x" * (REASON + 1)}, {"schedule": "x" * 201}, {"planned": math.inf}, {"count": 0}, {"count": 10**10},
+    {"attempt": -1}, {"verdict": "unknown"}, {"jid": "../x"}])
+def test_a_verdict_that_no_store_takes_is_none(fields: dict[str, Any]) -> None:
+    item = {"schedule": "tidy", "planned": 1.0, "verdict": "ran", "at": 1.0}
+    codec.from_minion.decode(pack({"v": 1, "kind": "occurrences", "n": 1, "items": [item]}))
+    with pytest.raises(CodecError):
+        codec.from_minion.decode(pack({"v": 1, "kind": "occurrences", "n": 1, "items": [{**item, **fields}]}))
+    for n in (-1, 2**53):
+        with pytest.raises(CodecError):
+            codec.from_minion.decode(pack({"v": 1, "kind": "occurrences", "n": n, "items": [item]}))
