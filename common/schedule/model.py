@@ -254,3 +254,5 @@ class Step(Struct, frozen=True, kw_only=True):
     """Entries whose standing is forgotten."""
     hold: Hold | None = None
     """The hold after this step."""
+    ended: tuple[Jid, ...] = ()
+    """Runs of whose end the engine was told: all that follows from it is in this step."""

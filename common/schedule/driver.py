@@ -1,0 +1,410 @@
+"""Drives one schedule engine: one timer, all events in one order, and nothing begins before it is in the journal.
+
+Minions and the master share it. What decides is the engine; what is durable, and how a job begins, is up to the hands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from msgspec import Struct, structs
+
+from common import clock
+from common.errors import JrError
+from common.ids import Jid
+from common.log import limited
+from common.schedule.model import (
+    LATE,
+    Ask,
+    Begin,
+    Decision,
+    End,
+    Entry,
+    Hold,
+    Judge,
+    Key,
+    Moment,
+    Occurrence,
+    Standing,
+    Step,
+)
+from common.schedule.periods import Period
+from common.states import State
+from common.values import ArgumentsError
+
+ROOM_AGAIN = 1.0
+"""Seconds between two tries to write what the journal did not take."""
+START_WITHIN = 300.0
+"""Seconds after it was decided that a run may still begin, where its entry names no deadline (DESIGN 5)."""
+VERB_SECONDS = 30.0
+"""How long a verb waits for its turn; the journal is in trouble when it takes so long."""
+QUEUE_LIMIT = 10_000
+"""Verbs that may wait for their turn."""
+ASKED_AT_ONCE = 4
+"""`should_run` questions that are asked beside each other: each is a process."""
+_BATCH = 100
+"""Turns that share one commit."""
+_PAUSE = 1.0
+"""Seconds until the engine is asked again after it failed, so that a fault of it costs no more than a line a second."""
+_log = logging.getLogger("jr.schedule")
+
+
+class Hands(Protocol):
+    """What a scheduler does in the world."""
+
+    async def commit(self, step: Step, begins: Sequence[Begin]) -> None:
+        """Make the step durable, all of it or nothing; on the master the jobs of `begins` with it. Raises JrError."""
+
+    async def begin(self, begin: Begin) -> None:
+        """Begin the job of a run that is in the journal. Raises JrError when it cannot begin, ever."""
+
+    async def end(self, jid: Jid, reason: str) -> None:
+        """Kill a job. Raises JrError."""
+
+    async def ask(self, entry: Entry) -> bool:
+        """Whether the entry should run, within a time of the hands' own. Raises JrError when that cannot be told: then
+        it runs."""
+
+
+class Engine(Protocol):
+    """What is asked of the engine (`common.schedule.engine`), which decides everything and does nothing."""
+
+    @property
+    def held(self) -> Hold | None:
+        """The hold of all entries, if there is one."""
+
+    def load(self, entries: Mapping[str, Entry], periods: Mapping[str, Period], now: Moment) -> list[Decision]: ...
+    def adopt(self, occurrence: Occurrence) -> None: ...
+    def wait(self, now: Moment) -> float | None: ...
+    def due(self, now: Moment) -> list[Decision]: ...
+    def answered(self, key: Key, yes: bool, now: Moment, reason: str = "") -> list[Decision]: ...
+    def failed(self, key: Key, reason: str, now: Moment) -> list[Decision]: ...
+    def ended(self, jid: Jid, state: State, now: Moment) -> list[Decision]: ...
+    def run(self, name: str, by: str, now: Moment, force: bool = False) -> list[Decision]: ...
+    def skip(self, name: str, planned: float | None, now: Moment) -> list[Decision]: ...
+    def postpone(self, name: str, planned: float | None, to: float, now: Moment) -> list[Decision]: ...
+    def resume(self, name: str, now: Moment) -> list[Decision]: ...
+    def hold(self, by: str, now: Moment) -> list[Decision]: ...
+    def release(self, now: Moment, pending: Any) -> list[Decision]: ...
+    def changed(self) -> tuple[Sequence[Standing], Sequence[str]]: ...
+
+
+Call = Callable[[Moment], list[Decision]]
+
+
+class _Turn(Struct):
+    """One thing that the engine is told."""
+
+    call: Call
+    ended: Jid | None = None
+    """The run whose end it tells."""
+    done: asyncio.Future[list[Decision]] | None = None
+    """Of a verb: somebody waits for what comes of it."""
+
+    def refuse(self, error: JrError) -> None:
+        """Tell whoever waits that it came to nothing."""
+        if self.done is not None and not self.done.done():
+            self.done.set_exception(error)
+
+
+def moment() -> Moment:
+    """Now, by both clocks."""
+    return Moment(wall=clock.wall(), boot=clock.boottime())
+
+
+def start_within(entry: Entry, occurrence: Occurrence, now: float) -> float:
+    """Seconds from `now` in which the job of a decided run may still begin; none are left when it is not above 0."""
+    left = occurrence.at + START_WITHIN - now
+    if entry.start_deadline is not None:
+        left = min(left, occurrence.planned + entry.start_deadline - now)
+    return left
+
+
+class Scheduler:
+    """The entries of one daemon, at work."""
+
+    def __init__(self, engine: Engine, hands: Hands) -> None:
+        self._engine = engine
+        self._hands = hands
+        self._work = _Work(engine, hands, self._put)
+        self._turns: deque[_Turn] = deque()
+        self._verbs = 0
+        self._wake = asyncio.Event()
+        self._worker: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._hold = engine.held
+        self.stuck = ""
+        """Why the journal takes nothing at present; empty when it does."""
+
+    # the daemon's
+
+    def open(self, entries: Mapping[str, Entry], periods: Mapping[str, Period],
+             running: Iterable[Occurrence] = (), again: Iterable[Begin] = ()) -> None:
+        """Begin to work.
+
+        `running` go on from an earlier start of the daemon; `again` stand in the journal, and their jobs are begun now.
+        """
+        repeated = list(again)
+        for occurrence in (*running, *(begin.occurrence for begin in repeated)):
+            self._engine.adopt(occurrence)
+        self._put(lambda now: self._engine.load(entries, periods, now))
+        for begin in repeated:
+            self._work.begin(begin)
+        self._worker = asyncio.get_running_loop().create_task(self._serve(), name="schedule")
+
+    async def close(self) -> None:
+        """Begin nothing any more; what runs goes on, and what is decided and not in the journal never was."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.gather(self._worker, return_exceptions=True)
+        await self._work.close()
+        for turn in self._turns:
+            turn.refuse(JrError("cannot change the schedule: the daemon ends"))
+        self._turns.clear()
+
+    def ended(self, jid: Jid, state: State) -> None:
+        """A run ended; of a jid that was none nothing comes."""
+        self._put(lambda now: self._engine.ended(jid, state, now), jid)
+
+    # verbs: each is durable when it comes back, and raises JrError (NotFoundError, UsageError) when it is refused
+
+    async def load(self, entries: Mapping[str, Entry], periods: Mapping[str, Period]) -> None:
+        """These are the entries from now on; those that did not change keep their state."""
+        await self._do(lambda now: self._engine.load(entries, periods, now))
+
+    async def run(self, name: str, by: str, *, force: bool = False) -> Occurrence | None:
+        """Run an entry now: the run, with its jid, or its verdict; None while `should_run` or another run holds it."""
+        decisions = await self._do(lambda now: self._engine.run(name, by, now, force=force))
+        told = [one.occurrence for one in decisions if isinstance(one, Begin | Judge)]
+        return next((one for one in told if one.schedule == name and one.cause == "by_hand"), None)
+
+    async def skip(self, name: str, planned: float | None) -> None:
+        """Do not run at that planned time, None: at the next one."""
+        await self._do(lambda now: self._engine.skip(name, planned, now))
+
+    async def postpone(self, name: str, planned: float | None, to: float) -> None:
+        """Run at `to` what is planned at that time, None: the next one."""
+        await self._do(lambda now: self._engine.postpone(name, planned, to, now))
+
+    async def resume(self, name: str) -> None:
+        """Let an entry go on that paused itself after too many failures."""
+        await self._do(lambda now: self._engine.resume(name, now))
+
+    async def hold(self, by: str) -> None:
+        """Hold all entries: nothing of the schedule begins."""
+        await self._do(lambda now: self._engine.hold(by, now))
+
+    async def release(self, pending: Any) -> None:
+        """Let all go on; `pending` is what becomes of the runs that were held: `run` or `drop`."""
+        await self._do(lambda now: self._engine.release(now, pending))
+
+    # turns
+
+    def _put(self, call: Call, ended: Jid | None = None, done: asyncio.Future[list[Decision]] | None = None) -> None:
+        self._turns.append(_Turn(call, ended, done))
+        self._wake.set()
+
+    async def _do(self, call: Call) -> list[Decision]:
+        """Have a verb's turn, and wait until what came of it is durable."""
+        if self.stuck:
+            raise JrError(f"cannot change the schedule: its journal cannot be written: {self.stuck}")
+        if self._verbs >= QUEUE_LIMIT:
+            raise JrError(f"cannot change the schedule: {QUEUE_LIMIT} changes wait already")
+        done: asyncio.Future[list[Decision]] = asyncio.get_running_loop().create_future()
+        self._put(call, done=done)
+        self._verbs += 1
+        try:
+            async with asyncio.timeout(VERB_SECONDS):
+                return await done
+        except TimeoutError:
+            raise JrError(f"cannot change the schedule: its journal did not answer in {VERB_SECONDS:.0f} s") from None
+        finally:
+            self._verbs -= 1
+
+    async def _serve(self) -> None:
+        """Take what comes, for ever; what comes together shares one commit."""
+        while True:
+            self._wake.clear()
+            while self._turns:
+                await self._take([self._turns.popleft() for _ in range(min(_BATCH, len(self._turns)))])
+            self._arm()
+            await self._wake.wait()
+
+    def _arm(self) -> None:
+        """Wake when the engine wants to be asked again."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        wait = self._engine.wait(moment())
+        if wait is not None:
+            self._timer = asyncio.get_running_loop().call_later(wait, self._put, self._engine.due)
+
+    async def _take(self, turns: list[_Turn]) -> None:
+        taken: list[tuple[_Turn, list[Decision]]] = []
+        for turn in turns:
+            decisions = await self._ask_engine(turn)
+            if decisions is not None:
+                taken.append((turn, decisions))
+        decisions = [decision for _, some in taken for decision in some]
+        step, begins = self._step(decisions, tuple(turn.ended for turn in turns if turn.ended is not None))
+        if not _is_empty(step) or self._hold != step.hold:
+            begins = await self._commit(step, begins, turns)
+        self._hold = step.hold
+        for turn, some in taken:
+            if turn.done is not None and not turn.done.done():
+                turn.done.set_result(some)
+        self._work.do(decisions, begins)
+
+    async def _ask_engine(self, turn: _Turn) -> list[Decision] | None:
+        """What it decides; None when it decides nothing, since it refused, or since who asked has given up."""
+        if turn.done is not None and turn.done.done():
+            return None
+        try:
+            return turn.call(moment())
+        except JrError as error:
+            turn.refuse(error)
+        except Exception as error:  # a fault of the engine must not end the daemon, and with it all other work
+            _log.exception("the scheduler failed, and goes on", extra={"action": "schedule.fault"})
+            turn.refuse(JrError(f"cannot change the schedule: {type(error).__name__}"))
+            await asyncio.sleep(_PAUSE)
+        return None
+
+    def _step(self, decisions: list[Decision], ended: tuple[Jid, ...]) -> tuple[Step, list[Begin]]:
+        begins = [decision for decision in decisions if isinstance(decision, Begin)]
+        standings, dropped = self._engine.changed()
+        judged = [decision.occurrence for decision in decisions if isinstance(decision, Begin | Judge)]
+        return Step(occurrences=tuple(judged), standings=tuple(standings), dropped=tuple(dropped),
+                    hold=self._engine.held, ended=ended), begins
+
+    async def _commit(self, step: Step, begins: list[Begin], turns: list[_Turn]) -> list[Begin]:
+        """Write it, however long that takes; the runs that may still begin then.
+
+        Until it is written the engine is asked nothing: what is planned meanwhile is missed, as by a daemon that was
+        away. Whoever waits for it is told at once, and so is the log.
+        """
+        late: list[Begin] = []
+        while True:
+            try:
+                await self._hands.commit(step, begins)
+                break
+            except JrError as error:
+                self._is_stuck(str(error), turns)
+            await asyncio.sleep(ROOM_AGAIN)
+            step, begins, more = _delayed(step, begins, moment().wall)
+            late += more
+        if self.stuck:
+            self.stuck = ""
+            _log.warning("the schedule's journal can be written again", extra={"action": "schedule.room"})
+        for begin in late:
+            self._work.failed(begin, "the journal could not be written in time")
+        return begins
+
+    def _is_stuck(self, reason: str, turns: list[_Turn]) -> None:
+        self.stuck = reason
+        limited(_log, "journal").error("cannot write the schedule's journal, and begin nothing until it can be "
+                                       "written: %s", reason, extra={"action": "schedule.short"})
+        for turn in turns:
+            turn.refuse(JrError(f"cannot keep the change of the schedule yet: {reason}; it counts as soon as it can be "
+                                "kept"))
+
+
+class _Work:
+    """What was decided, being done."""
+
+    def __init__(self, engine: Engine, hands: Hands, put: Callable[[Call], None]) -> None:
+        self._engine = engine
+        self._hands = hands
+        self._put = put
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._asking = asyncio.Semaphore(ASKED_AT_ONCE)
+
+    def do(self, decisions: Iterable[Decision], begins: Iterable[Begin]) -> None:
+        """Do it, beside everything else; `begins` are those runs of it that may begin."""
+        for begin in begins:
+            self.begin(begin)
+        for decision in decisions:
+            match decision:
+                case Ask():
+                    self._spawn(self._ask(decision))
+                case End():
+                    self._spawn(self._end(decision))
+
+    def begin(self, begin: Begin) -> None:
+        """Begin a run that is in the journal."""
+        self._spawn(self._begin(begin))
+
+    def failed(self, begin: Begin, reason: str) -> None:
+        """A run that could not begin: say so to the engine and to the log."""
+        occurrence = begin.occurrence
+        _log.error("cannot run %s: %s", occurrence.schedule, reason,
+                   extra={"action": "schedule.failed", "jid": occurrence.jid})
+        self._put(lambda now: self._engine.failed(occurrence.key, reason, now))
+
+    async def close(self) -> None:
+        """Do no more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _begin(self, begin: Begin) -> None:
+        try:
+            await self._hands.begin(begin)
+        except JrError as error:
+            # Whoever reads the log and the verdict is not meant to read what entries give their functions.
+            self.failed(begin, error.plain if isinstance(error, ArgumentsError) else str(error))
+
+    async def _ask(self, ask: Ask) -> None:
+        yes, reason = True, ""
+        try:
+            async with self._asking:
+                yes = await self._hands.ask(ask.entry)
+        except JrError as error:
+            reason = str(error)
+            limited(_log, f"ask {ask.key.schedule}").warning(
+                "cannot ask whether %s should run, so it runs: %s", ask.key.schedule, error,
+                extra={"action": "schedule.unasked"})
+        self._put(lambda now: self._engine.answered(ask.key, yes, now, reason))
+
+    async def _end(self, end: End) -> None:
+        try:
+            await self._hands.end(end.jid, end.reason)
+        except JrError as error:
+            _log.error("cannot end %s: %s", end.jid, error, extra={"action": "schedule.unended", "jid": end.jid})
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            _log.error("%s", error, exc_info=error, extra={"action": "task.failed"})
+
+
+def _is_empty(step: Step) -> bool:
+    return not (step.occurrences or step.standings or step.dropped or step.ended)
+
+
+def _delayed(step: Step, begins: Sequence[Begin], now: float) -> tuple[Step, list[Begin], list[Begin]]:
+    """The step as it is true when it is written so much later, the runs that may still begin, and those that may not.
+    """
+    allowed: dict[Jid | None, Begin] = {}
+    late: list[Begin] = []
+    for begin in begins:
+        one = begin.occurrence
+        if start_within(begin.entry, one, now) <= 0:
+            late.append(begin)
+            continue
+        verdict = "late" if one.verdict == "ran" and now - one.at > LATE else one.verdict
+        allowed[one.jid] = structs.replace(begin, occurrence=structs.replace(one, verdict=verdict))
+    occurrences = tuple(allowed[one.jid].occurrence if one.jid in allowed and one.jid is not None else one
+                        for one in step.occurrences)
+    return structs.replace(step, occurrences=occurrences), list(allowed.values()), late
