@@ -8,7 +8,7 @@ from common import codec
 from common.ids import MinionId
 from common.link import Connection, Key
 from common.log import limited
-from common.messages import Offer, Trusts
+from common.messages import Occurrences, Offer, Trusts
 from master.core.track import Word
 from master.shell import Shell
 
@@ -40,7 +40,7 @@ class Doors:
             self._shell.cut(connection)
             return
         # Words about jobs come again until they are answered. Greetings are said once, and their number is bounded.
-        if isinstance(message, Word | Offer | Trusts) and self._shell.crowded(minion):
+        if isinstance(message, Word | Occurrences | Offer | Trusts) and self._shell.crowded(minion):
             limited(_log, "full").warning("dropping messages until the disk has caught up: minions repeat them",
                                           extra={"action": "bus.full"})
             return

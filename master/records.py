@@ -9,6 +9,7 @@ from msgspec import Raw, Struct
 from common.ids import Jid, MinionId
 from common.link import Key
 from common.messages import NO_SECRETS, Evidence, JobFields
+from common.schedule.model import Occurrence
 from common.states import State
 
 
@@ -163,7 +164,27 @@ class DropToken(Struct, frozen=True):
     digest: str
 
 
-Change = AddJob | MovePair | SetDone | AddStop | DropStop | PutMinion | DropMinion | AddToken | DropToken
+class PutOccurrences(Struct, frozen=True):
+    """Verdicts on planned runs of this minion's schedule, or of the master's own. The later word on a run replaces."""
+
+    minion: MinionId
+    items: list[Occurrence]
+
+
+Kind = Literal["standing", "hold", "change"]
+"""What the master's own schedule keeps: where entries stand, the hold, what was changed at run time."""
+
+
+class Keep(Struct, frozen=True):
+    """Insert or replace something of the master's own schedule; None drops it. The store does not look into it."""
+
+    kind: Kind
+    name: str
+    body: bytes | None
+
+
+Change = (AddJob | MovePair | SetDone | AddStop | DropStop | PutMinion | DropMinion | AddToken | DropToken
+          | PutOccurrences | Keep)
 
 
 class Snapshot(Struct, frozen=True):

@@ -23,7 +23,7 @@ from common.sequencer import Sequencer, Then
 from master.core import effects as do
 from master.core.core import LOCAL, Core, Terms
 from master.events import Watchers
-from master.records import AddJob, Job, MovePair, Pair, Snapshot
+from master.records import AddJob, Job, MovePair, Pair, PutOccurrences, Snapshot
 from master.store.base import BrokenStoreError, Store, StoreError, UnknownJobError
 
 _log = logging.getLogger("jr.master")
@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 WIPE = 1.0
 """Seconds that a deleted secret may stay in the store's log: for all that are deleted meanwhile it is cut once."""
+_VERDICT = 1000
+"""Bytes that a verdict takes in memory, about."""
 READERS = 4
 """Threads that read the store beside the one that writes it."""
 
@@ -280,6 +282,8 @@ def _weights(effects: Iterable[do.Effect]) -> Counter[Hashable]:
         match effect:
             case do.Save(MovePair(Pair(minion=minion, outcome=outcome))) if outcome is not None:
                 weights[minion] += len(outcome.value or b"") + len(outcome.stdout) + len(outcome.stderr)
+            case do.Save(PutOccurrences(minion, items)):
+                weights[minion] += len(items) * _VERDICT
             case do.Save(AddJob(job)):
                 weights[None] += len(bytes(job.fields.args)) + len(bytes(job.fields.kwargs)) + len(bytes(job.secrets))
     return weights

@@ -20,6 +20,8 @@ from common.messages import (
     Held,
     Hello,
     JobFields,
+    Noted,
+    Occurrences,
     Offer,
     Ping,
     Pong,
@@ -40,7 +42,7 @@ from master.core.presence import Fleet
 from master.core.recalls import Recalls
 from master.core.rotation import RECONNECTING, Rotation
 from master.core.track import NOT_A_TARGET, Tracker, Word
-from master.records import AddStop, AddToken, Job, Minion, Outcome, Pair, Snapshot, Stop
+from master.records import AddStop, AddToken, Job, Minion, Outcome, Pair, PutOccurrences, Snapshot, Stop
 
 LATELY = 300.0
 """Seconds before the end of the master's last run that count as lately."""
@@ -240,11 +242,15 @@ class Core:
                 return self._compared(minion, connection, now)
             case Accepted() | Started() | Refused() | Return() | Stopped():
                 return self._word(connection, minion, message, now)
-            case Offer() | Trusts():
-                return self._rekey(connection, minion, message, now)
+            case Occurrences() | Offer() | Trusts():
+                return self._aside(connection, minion, message, now)
         return []
 
-    def _rekey(self, connection: Connection, minion: MinionId, word: Offer | Trusts, now: float) -> list[do.Effect]:
+    def _aside(self, connection: Connection, minion: MinionId, word: Occurrences | Offer | Trusts,
+               now: float) -> list[do.Effect]:
+        """A word that is not about a job."""
+        if isinstance(word, Occurrences):
+            return _file_runs(connection, minion, word)
         if isinstance(word, Trusts):
             return self.rotation.confirmed(minion, word.key)
         self._coming.set(minion, now + RECONNECTING)
@@ -394,3 +400,13 @@ class Core:
     def _waits(opened: OpenJob, minion: MinionId) -> bool:
         """Whether this pair was never sent and waits for its minion, for as long as it may start."""
         return opened.job.queue and opened.pairs[minion].state is State.PLANNED
+
+
+def _file_runs(connection: Connection, minion: MinionId, page: Occurrences) -> list[do.Effect]:
+    """Verdicts of a minion's schedule, filed under it alone; what speaks of somebody else's job is not kept."""
+    own = [run for run in page.items if run.jid is None or run.jid.suffix == minion.suffix]
+    effects: list[do.Effect] = [do.Save(PutOccurrences(minion, own))] if own else []
+    if len(own) < len(page.items):
+        stray = next(run for run in page.items if run not in own)
+        effects.append(do.Alarm(minion, stray.jid, "it filed a verdict on a job that is not its own"))
+    return [*effects, do.Send(connection, Noted(n=page.n))]

@@ -9,8 +9,9 @@ from msgspec import Struct
 
 from common.errors import JrError, NotFoundError
 from common.ids import Jid, MinionId
+from common.schedule.model import Occurrence, Verdict
 from common.states import State
-from master.records import Change, Job, Pair, Snapshot
+from master.records import Change, Job, Kind, Pair, Snapshot
 
 
 class StoreError(JrError):
@@ -62,6 +63,43 @@ class Page(Struct, frozen=True):
     """What to give as `before` for the next page, not always a jid of this one; None when nothing more follows."""
 
 
+class RunFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which verdicts a list wants; all given parts must hold."""
+
+    schedule: str | None = None
+    """Shell glob."""
+    minion: MinionId | None = None
+    verdict: Verdict | None = None
+    since: float | None = None
+    """Planned at or after, epoch seconds; of a stretch its last run."""
+    until: float | None = None
+    """Planned before; of a stretch its last run."""
+
+
+class Mark(Struct, frozen=True):
+    """A place in a list of verdicts."""
+
+    last: float
+    id: int
+
+
+class Run(Struct, frozen=True):
+    """A planned run in a list."""
+
+    minion: MinionId
+    occurrence: Occurrence
+    states: dict[State, int]
+    """How many pairs of its job are in which state; empty when it has none, or none that is stored."""
+
+
+class RunPage(Struct, frozen=True):
+    """Planned runs, the latest first."""
+
+    runs: list[Run]
+    next: Mark | None
+    """As in `Page`."""
+
+
 class Store(Protocol):
     """Durable jobs, ledger and keys. `apply` is called from one thread, the reads from others, at the same time."""
 
@@ -89,9 +127,16 @@ class Store(Protocol):
     def page(self, wanted: Filter, limit: int, before: Jid | None = None) -> Page:
         """At most `limit` jobs (at least 1) that pass the filter, older than `before`, by jid. Raises StoreError."""
 
+    def runs(self, wanted: RunFilter, limit: int, before: Mark | None = None) -> RunPage:
+        """At most `limit` planned runs (at least 1) that pass the filter, by planned time. Raises StoreError."""
+
+    def kept(self, kind: Kind) -> dict[str, bytes]:
+        """What the master's own schedule keeps of this kind, by name. Raises StoreError."""
+
     def expire(self, values_before: float, pairs_before: float, batch: int) -> int:
         """One step of retention: drop values and output of jobs whose age is `values_before` or more, and jobs with
-        their pairs from `pairs_before` on; open jobs stay. Both are seconds of age, infinity keeps for ever; see `age`.
+        their pairs, and verdicts, from `pairs_before` on; open jobs stay. Both are seconds of age, infinity keeps for
+        ever; see `age`. A verdict is as old as its coming.
 
         A step touches about `batch` pairs, so that nothing waits long for it, and returns how much it did: call
         again until 0. Raises StoreError.

@@ -16,10 +16,12 @@ from master.records import (
     DropMinion,
     DropStop,
     DropToken,
+    Keep,
     Minion,
     MovePair,
     Pair,
     PutMinion,
+    PutOccurrences,
     SetDone,
     Stop,
 )
@@ -40,6 +42,8 @@ class Batch:
         self._stops: dict[tuple[str, MinionId], Stop | None] = {}
         self._minions: dict[Key, Minion | None] = {}
         self._tokens: dict[str, AddToken | None] = {}
+        self._runs: list[PutOccurrences] = []
+        self._kept: dict[tuple[str, str], bytes | None] = {}
         for change in changes:
             self._take(change)
 
@@ -57,6 +61,11 @@ class Batch:
         _write_kept(connection, "put_token", "drop_token",
                     [((digest,), None if token is None else rows.token_to_row(token))
                      for digest, token in self._tokens.items()])
+        for put in self._runs:
+            connection.executemany(SQL["put_occurrence"],
+                                   [rows.occurrence_to_row(put.minion, run) for run in put.items])
+        _write_kept(connection, "put_kept", "drop_kept",
+                    [(key, None if body is None else (*key, body)) for key, body in self._kept.items()])
         connection.execute(SQL["set_latest"], (now,))
 
     def _take(self, change: Change) -> None:
@@ -75,10 +84,20 @@ class Batch:
                 self._minions[put.key] = put
             case DropMinion(key):
                 self._minions[key] = None
+            case AddToken() | DropToken() | PutOccurrences() | Keep():
+                self._take_apart(change)
+
+    def _take_apart(self, change: AddToken | DropToken | PutOccurrences | Keep) -> None:
+        """What is no part of jobs and keys."""
+        match change:
             case AddToken(digest):
                 self._tokens[digest] = change
             case DropToken(digest):
                 self._tokens[digest] = None
+            case PutOccurrences():
+                self._runs.append(change)
+            case Keep(kind, name, body):
+                self._kept[kind, name] = body
 
     def _take_job(self, added: AddJob) -> None:
         jid = added.job.jid

@@ -30,6 +30,7 @@ class Step:
         """Inside a transaction. Ages in seconds of running time. Raises sqlite3.Error."""
         self._drop_jobs(pairs_age)
         self._drop_values(values_age)
+        self._drop_runs(pairs_age)
         return self._batch - self._left
 
     def _open(self) -> bool:
@@ -65,6 +66,14 @@ class Step:
             if self._sweep(key, "valued_pairs", "drop_values"):
                 self._connection.execute(SQL["mark_dropped"], (key,))
                 self._left -= 1
+
+    def _drop_runs(self, age: float) -> None:
+        """Verdicts, in the order in which they came."""
+        if self._open():
+            found = self._connection.execute(SQL["first_occurrences"], (self._left,)).fetchall()
+            old = [(id,) for id, its_age in found if its_age >= age]
+            self._connection.executemany(SQL["drop_occurrence"], old)
+            self._left -= len(old)
 
     def _sweep(self, key: bytes, find: str, drop: str) -> bool:
         """Treat pairs of one job as far as this step may go; True when none is left."""

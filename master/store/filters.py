@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 
+from common.schedule.model import Occurrence
 from common.states import State
 from master.records import Job, Pair
-from master.store.base import Filter
+from master.store.base import Filter, RunFilter
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST = "0" * 20
@@ -27,6 +28,21 @@ def fits(wanted: Filter, job: Job) -> bool:
         and (wanted.schedule is None or fields.schedule == wanted.schedule)
         and wanted.metadata.items() <= job.metadata.items()
     )
+
+
+def run_fits(wanted: RunFilter, minion: str, run: Occurrence) -> bool:
+    """Whether a planned run passes."""
+    last = last_of(run)
+    return (
+        (wanted.schedule is None or fnmatchcase(run.schedule, wanted.schedule))
+        and wanted.minion in (None, minion) and wanted.verdict in (None, run.verdict)
+        and (wanted.since is None or last >= wanted.since) and (wanted.until is None or last < wanted.until)
+    )
+
+
+def last_of(run: Occurrence) -> float:
+    """Its planned time; of a stretch that of its last run."""
+    return run.planned if run.last is None else run.last
 
 
 def digits(at: float) -> str:

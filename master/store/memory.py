@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import bisect
+import math
 import threading
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from msgspec import Raw, structs
 
 from common.ids import Jid, MinionId
 from common.link import Key
 from common.messages import NO_SECRETS
+from common.schedule.model import Key as RunKey
+from common.schedule.model import Occurrence
 from common.states import State
 from master.records import (
     AddJob,
@@ -21,17 +25,30 @@ from master.records import (
     DropStop,
     DropToken,
     Job,
+    Keep,
+    Kind,
     Minion,
     MovePair,
     Outcome,
     Pair,
     PutMinion,
+    PutOccurrences,
     SetDone,
     Snapshot,
     Stop,
 )
-from master.store.base import Filter, Listed, Page, StoreError, UnknownJobError
-from master.store.filters import count, fits, present, window
+from master.store.base import (
+    Filter,
+    Listed,
+    Mark,
+    Page,
+    Run,
+    RunFilter,
+    RunPage,
+    StoreError,
+    UnknownJobError,
+)
+from master.store.filters import count, fits, last_of, present, run_fits, window
 
 
 class _Entry:
@@ -49,6 +66,15 @@ class _Entry:
         return count(self.pairs.values()) if self.counts is None else self.counts
 
 
+class _Run(NamedTuple):
+    """A planned run, as one row of SQLite has it."""
+
+    id: int
+    ran: float
+    """The store's `ran` when it came."""
+    occurrence: Occurrence
+
+
 class MemoryStore:
     """Implements `base.Store`. Any verb may be called from any thread."""
 
@@ -63,6 +89,9 @@ class MemoryStore:
         self._stops: dict[tuple[str, MinionId], Stop] = {}
         self._minions: dict[Key, Minion] = {}
         self._tokens: dict[str, AddToken] = {}
+        self._runs: dict[tuple[MinionId, RunKey], _Run] = {}
+        self._run = 0
+        self._kept: dict[tuple[Kind, str], bytes] = {}
         self._minted: Jid | None = None
         self._latest = 0.0
         self._ran = 0.0
@@ -122,6 +151,28 @@ class MemoryStore:
                 found.append(Listed(entry.job, dict(entry.counted())))
         return Page(found, None)
 
+    def runs(self, wanted: RunFilter, limit: int, before: Mark | None = None) -> RunPage:
+        with self._lock:
+            self._check_open("read")
+            latest = sorted(((last_of(run.occurrence), run.id, minion, run.occurrence)
+                             for (minion, _), run in self._runs.items()), key=lambda one: one[:2], reverse=True)
+            found: list[Run] = []
+            place = Mark(math.inf, 0) if before is None else before
+            for last, id, minion, run in latest:
+                if (last, id) >= (place.last, place.id) or not run_fits(wanted, minion, run):
+                    continue
+                if len(found) == limit:
+                    return RunPage(found, place)
+                entry = None if run.jid is None else self._entries.get(run.jid)
+                found.append(Run(minion, run, {} if entry is None else dict(entry.counted())))
+                place = Mark(last, id)
+            return RunPage(found, None)
+
+    def kept(self, kind: Kind) -> dict[str, bytes]:
+        with self._lock:
+            self._check_open("read")
+            return {name: body for (its, name), body in sorted(self._kept.items()) if its == kind}
+
     def expire(self, values_before: float, pairs_before: float, batch: int) -> int:
         with self._lock:
             self._check_open("expire")
@@ -135,6 +186,10 @@ class MemoryStore:
                     self._forget(entry.job.jid)
                 elif age >= values_before:
                     touched += _strip(entry, batch - touched)
+            old = [key for key, run in self._runs.items() if self._ran - run.ran >= pairs_before]
+            for key in old[:max(0, batch - touched)]:
+                del self._runs[key]
+                touched += 1
             return touched
 
     def age(self, seconds: float, now: float) -> None:
@@ -183,10 +238,32 @@ class MemoryStore:
                 self._minions[put.key] = put
             case DropMinion(key):
                 self._minions.pop(key, None)
+            case AddToken() | DropToken() | PutOccurrences() | Keep():
+                self._do_apart(change)
+
+    def _do_apart(self, change: AddToken | DropToken | PutOccurrences | Keep) -> None:
+        """What is no part of jobs and keys."""
+        match change:
             case AddToken(digest):
                 self._tokens[digest] = change
             case DropToken(digest):
                 self._tokens.pop(digest, None)
+            case PutOccurrences():
+                self._put_runs(change)
+            case Keep(kind, name, None):
+                self._kept.pop((kind, name), None)
+            case Keep(kind, name, bytes(body)):
+                self._kept[kind, name] = body
+
+    def _put_runs(self, change: PutOccurrences) -> None:
+        for item in change.items:
+            key = change.minion, item.key
+            former = self._runs.get(key)
+            if former is None:
+                self._run += 1
+                self._runs[key] = _Run(self._run, self._ran, item)
+            else:
+                self._runs[key] = former._replace(occurrence=item)
 
     def _forget(self, jid: Jid) -> None:
         del self._entries[jid]

@@ -10,6 +10,7 @@ from msgspec import Raw, Struct, msgpack, structs
 from common.ids import Jid, MinionId
 from common.link import Key
 from common.messages import Evidence, JobFields
+from common.schedule.model import Cause, Occurrence, Verdict
 from common.states import State
 from master.records import AddToken, Job, Minion, Outcome, Pair, Stop
 
@@ -22,6 +23,12 @@ _NUMBERS: Final[dict[State, int]] = {
 }
 """How a state is written. The numbers are on disks out there: they never change."""
 _STATES: Final = {number: state for state, number in _NUMBERS.items()}
+_VERDICTS: Final[dict[Verdict, int]] = {
+    "ran": 0, "late": 1, "caught_up": 2, "skipped_overlap": 3, "skipped_window": 4, "skipped_should_run": 5,
+    "skipped_paused": 6, "missed": 7, "failed_to_start": 8,
+}
+"""How a verdict is written; they never change either."""
+_JUDGED: Final = {number: verdict for verdict, number in _VERDICTS.items()}
 
 _JID_BYTES: Final = 9
 """20 decimal digits need 67 bits."""
@@ -195,6 +202,40 @@ def token_to_row(token: AddToken) -> Row:
 def token_from_row(row: Row) -> AddToken:
     digest, expires, minion = row
     return AddToken(digest, expires, None if minion is None else MinionId(minion))
+
+
+class _More(Struct, frozen=True, omit_defaults=True):
+    """What few verdicts have."""
+
+    cause: Cause = "plan"
+    by: str = ""
+    count: int = 1
+    reason: str = ""
+
+
+_more = msgpack.Decoder(_More).decode
+_NO_MORE: Final = _More()
+
+
+def occurrence_to_row(minion: MinionId, run: Occurrence) -> Row:
+    more = _More(run.cause, run.by, run.count, run.reason)
+    return (str(minion), run.schedule, run.planned, run.attempt, run.planned if run.last is None else run.last,
+            _VERDICTS[run.verdict], run.at, None if run.jid is None else pack_jid(run.jid),
+            None if more == _NO_MORE else _pack(more))
+
+
+def occurrence_from_row(row: Row) -> tuple[MinionId, Occurrence]:
+    """Whose it is, and the verdict."""
+    _, minion, schedule, planned, attempt, last, verdict, at, key, packed = row
+    more = _NO_MORE if packed is None else _more(packed)
+    try:
+        judged = _JUDGED[verdict]
+    except KeyError:
+        raise ValueError(f"{verdict} is no verdict") from None
+    return MinionId(minion), Occurrence(
+        schedule=schedule, planned=planned, attempt=attempt, verdict=judged, at=at, cause=more.cause, by=more.by,
+        jid=None if key is None else unpack_jid(key), count=more.count, last=None if last == planned else last,
+        reason=more.reason)
 
 
 def _pack_outcome(outcome: Outcome) -> bytes:

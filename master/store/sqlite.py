@@ -13,9 +13,9 @@ from msgspec import MsgspecError
 
 from common.ballast import Ballast
 from common.ids import Jid, MinionId
-from master.records import Change, Job, Pair, Snapshot
-from master.store import listing, reads
-from master.store.base import BrokenStoreError, Filter, Page, StoreError
+from master.records import Change, Job, Kind, Pair, Snapshot
+from master.store import listing, reads, runs
+from master.store.base import BrokenStoreError, Filter, Mark, Page, RunFilter, RunPage, StoreError
 from master.store.batch import Batch
 from master.store.expiry import Step, give_back
 from master.store.failures import explain, is_full
@@ -61,6 +61,14 @@ class SqliteStore:
     def page(self, wanted: Filter, limit: int, before: Jid | None = None) -> Page:
         with self._readers.moment() as connection:
             return listing.page(connection, wanted, limit, before)
+
+    def runs(self, wanted: RunFilter, limit: int, before: Mark | None = None) -> RunPage:
+        with self._readers.moment() as connection:
+            return runs.page(connection, wanted, limit, before)
+
+    def kept(self, kind: Kind) -> dict[str, bytes]:
+        with self._readers.moment() as connection:
+            return dict(connection.execute(SQL["kept"], (kind,)).fetchall())
 
     def expire(self, values_before: float, pairs_before: float, batch: int) -> int:
         def step(connection: sqlite3.Connection) -> int:

@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from common.ids import Jid, MinionId
+from common.schedule.model import Occurrence
 from common.states import State
-from master.records import AddJob, Change, MovePair, Outcome, SetDone
-from master.store.base import Filter, Listed, Store, StoreError
+from master.records import AddJob, Change, Keep, MovePair, Outcome, PutOccurrences, SetDone
+from master.store.base import Filter, Listed, Mark, Run, RunFilter, Store, StoreError
 from master.store.memory import MemoryStore
 from master.store.sqlite import SqliteStore
 from tests.lib.stored import NOON, jid, job, pair, returned
@@ -36,7 +37,15 @@ def added(draw: some.DrawFn) -> Change:
 
 
 NAMES = some.builds(jid, NUMBERS, some.sampled_from([None, "a"]))
+PLANNED = some.integers(0, 4).map(lambda number: NOON + number)
+SCHEDULES = some.sampled_from(["tidy", "back*", "t?dy"])
+VERDICTS: Any = some.sampled_from(["ran", "missed", "skipped_window"])
+RUNS = some.builds(Occurrence, schedule=SCHEDULES, planned=PLANNED, attempt=some.integers(0, 1), verdict=VERDICTS,
+                   at=PLANNED, jid=some.none() | NAMES, by=some.sampled_from(["", "ann"]), count=some.integers(1, 3),
+                   last=some.none() | some.just(NOON + 9), reason=some.sampled_from(["", "why"]))
 CHANGES = some.one_of(
+    some.builds(PutOccurrences, MINIONS.map(MinionId), some.lists(RUNS, max_size=4)),
+    some.builds(Keep, some.sampled_from(["standing", "change"]), SCHEDULES, some.none() | some.binary(max_size=3)),
     added(),
     some.builds(MovePair, some.builds(returned, NAMES, MINIONS, STATES, OUTCOMES)),
     some.builds(MovePair, some.builds(pair, NAMES, MINIONS, STATES)),
@@ -54,6 +63,11 @@ FILTERS = some.builds(
     schedule=some.sampled_from([None, None, "nightly"]), metadata=some.sampled_from([{}, {}, {"k": "v"}, {"l": "w"}]),
     since=some.sampled_from([None, None, NOON + 1]), until=some.sampled_from([None, None, NOON + 4]),
 )
+
+
+RUN_FILTERS = some.builds(
+    RunFilter, schedule=some.none() | some.sampled_from(["tidy", "t*", "[t]?dy", "zzz"]), verdict=some.none() | VERDICTS,
+    minion=some.none() | MINIONS.map(MinionId), since=some.none() | PLANNED, until=some.none() | PLANNED)
 
 
 def do(store: Store, verb: str, what: Any) -> str:
@@ -84,11 +98,23 @@ def pages(store: Store, wanted: Filter, limit: int) -> list[Listed]:
         before = page.next
 
 
+def run_pages(store: Store, wanted: RunFilter, limit: int) -> list[Run]:
+    found: list[Run] = []
+    before: Mark | None = None
+    while True:
+        page = store.runs(wanted, limit, before)
+        assert len(page.runs) <= limit
+        found += page.runs
+        if page.next is None:
+            return found
+        before = page.next
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(verbs=some.lists(VERBS, max_size=12), wanted=some.lists(FILTERS, min_size=1, max_size=4),
-       limit=some.integers(1, 4))
+       runs=some.lists(RUN_FILTERS, min_size=1, max_size=4), limit=some.integers(1, 4))
 def test_both_tell_the_same(tmp_path_factory: pytest.TempPathFactory, verbs: list[tuple[str, Any]],
-                            wanted: list[Filter], limit: int) -> None:
+                            wanted: list[Filter], runs: list[RunFilter], limit: int) -> None:
     path = tmp_path_factory.mktemp("store") / "jr.db"
     memory, sqlite = MemoryStore(), SqliteStore(path)
     try:
@@ -97,6 +123,10 @@ def test_both_tell_the_same(tmp_path_factory: pytest.TempPathFactory, verbs: lis
         assert memory.snapshot() == sqlite.snapshot()
         for one in wanted:
             assert pages(memory, one, limit) == pages(sqlite, one, limit)
+        for some_runs in runs:
+            assert run_pages(memory, some_runs, limit) == run_pages(sqlite, some_runs, limit)
+        for kind in ("standing", "change", "hold"):
+            assert memory.kept(kind) == sqlite.kept(kind)
         for listed in pages(memory, Filter(), 100):
             name = listed.job.jid
             assert memory.job(name) == sqlite.job(name)

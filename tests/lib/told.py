@@ -130,6 +130,8 @@ def _message(message: Any) -> str:
             return f"{type(message).__name__.lower()} {message.n}"
         case m.Welcome():
             return "welcome" if message.next_key is UNSET else f"welcome, next key {message.next_key[0]}"
+        case m.Noted():
+            return f"noted {message.n}"
         case m.Rotate():
             return "rotate"
         case m.Offer() | m.Trusts() | m.MasterKey():
@@ -155,6 +157,8 @@ def _change(change: r.Change) -> str:
             return f"key {minion.key} of {minion.id} {minion.state}"
         case r.DropMinion(key):
             return f"no key {key}"
+        case r.PutOccurrences(minion, items):
+            return f"runs of {minion}: " + " ".join(f"{run.schedule}={run.verdict}" for run in items)
         case r.AddToken():
             return "token"
         case r.DropToken():
