@@ -15,9 +15,10 @@ from common.text import escape_json, is_safe
 
 Format = Literal["table", "json", "jsonl", "yaml", "raw"]
 FORMATS: tuple[Format, ...] = ("table", "json", "jsonl", "yaml", "raw")
-Kind = Literal["job", "pairs", "jobs", "active", "presence", "keys", "value"]
+Kind = Literal["job", "pairs", "jobs", "active", "presence", "keys", "runs", "value"]
 """job: the document of one job · pairs: {ID: PAIR} · jobs: a list of jobs, or the answer of the verb `jobs` ·
-active: {JID: ...} · presence: {ID: ...} · keys: a list of keys, or the answer of the verb `keys` · value: any data."""
+active: {JID: ...} · presence: {ID: ...} · keys: a list of keys, or the answer of the verb `keys` ·
+runs: a list of planned runs, or the answer of the verb `runs` · value: any data."""
 
 NO_LIMIT = 1_000_000
 DEPTH = 60
@@ -133,7 +134,7 @@ def _items(kind: Kind, value: Any) -> list[Any]:
         return [{"minion": minion, **item} for minion, item in value.items()]
     if kind == "active":
         return list(value.values())
-    if kind in ("jobs", "keys") and isinstance(value, dict):
+    if kind in ("jobs", "keys", "runs") and isinstance(value, dict):
         return list(value.get(kind, ()))
     return value if isinstance(value, list) else [value]
 

@@ -14,6 +14,7 @@ _CODES = {"green": "32", "red": "31", "yellow": "33", "cyan": "36", "bold": "1",
 _STATES = {
     "succeeded": "green", "accepted": "green", "up": "green",
     "failed": "red", "timed_out": "red", "killed": "red", "rejected": "red", "quarantined": "red", "down": "red",
+    "ran": "green", "late": "yellow", "caught_up": "yellow", "missed": "red", "failed_to_start": "red",
     "lost": "yellow", "refused": "yellow", "undelivered": "yellow", "pending": "yellow",
 }
 _BARE = re.compile(r"[A-Za-z0-9_./@:+,=%-]+")

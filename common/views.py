@@ -220,11 +220,39 @@ def _keys(value: Any, style: Style, width: int) -> str:
     return _explained(titles, rows, style, width)
 
 
+def _runs(value: Any, style: Style, width: int) -> str:
+    rows = [
+        [local_time(run.get("planned")), escape(str(run.get("schedule", ""))), escape(str(run.get("minion", ""))),
+         escape(str(run.get("verdict", ""))), escape(str(run.get("jid") or "")),
+         standing(run["states"]) if run.get("states") else "", _about_run(run)]
+        for run in _listed(value, "runs")
+    ]
+    titles = ("PLANNED", "SCHEDULE", "MINION", "VERDICT", "JID", "STATES", "WHY")
+    return columns(titles, rows, style, width, states="VERDICT", flexible=("WHY",)) if rows else ""
+
+
+def _about_run(run: Mapping[str, Any]) -> str:
+    """How often, for whom, how late and why, in one line."""
+    count, late = run.get("count", 1), run.get("at", 0.0) - run.get("planned", 0.0)
+    by, cause = str(run.get("by") or ""), str(run.get("cause", "plan"))
+    parts = [
+        f"{count} runs until {local_time(run.get('last'))}" if count > 1 else "",
+        f"{span(late)} late" if run.get("verdict") in ("late", "caught_up") else "",
+        f"retry {run['attempt']}" if run.get("attempt") else "",
+        "" if cause in ("plan", "retry") else f"{_CAUSES.get(cause, cause)}{f' {by}' if by else ''}",
+        str(run.get("reason") or ""),
+    ]
+    return escape("; ".join(filter(None, parts)))
+
+
+_CAUSES = {"then": "after", "on_failure": "after the failure of", "by_hand": "by", "run_on_start": "at the start"}
+
+
 def _value(value: Any, style: Style, width: int) -> str:
     return "" if value is None else "\n".join(tree(value, width))
 
 
 _TABLES: dict[str, Callable[[Any, Style, int], str]] = {
     "job": _job, "pairs": _pairs, "jobs": _jobs, "active": _active, "presence": _presence, "keys": _keys,
-    "value": _value,
+    "runs": _runs, "value": _value,
 }

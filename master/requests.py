@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from common.ids import Jid, MinionId
 from common.messages import Metadata
 from common.requests import CallRequest, Request, Seconds
-from master.store.base import Filter
+from master.store.base import Filter, RunFilter
 
 LIST_LIMIT = 1000
 """Jobs in one page at most."""
@@ -38,6 +38,12 @@ class JobsRequest(Request, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=LIST_LIMIT)] = 50
     cursor: Jid | None = None
     filter: Filter = Filter()
+
+
+class RunsRequest(Request, frozen=True, kw_only=True):
+    limit: Annotated[int, Meta(ge=1, le=LIST_LIMIT)] = 100
+    cursor: Annotated[str, Meta(max_length=100)] | None = None
+    filter: RunFilter = RunFilter()
 
 
 class ActiveRequest(Request, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from common.requests import Request, checked, job_and_secrets
 from common.states import TERMINAL, State
 from common.targets import parse
 from master import documents
+from master.audit import Audit
 from master.core.choice import chosen
 from master.core.core import OPEN_MOST, StopWish, Wish
 from master.core.effects import JobDone, PairMoved, StopAnswered
@@ -86,7 +87,7 @@ class Verbs:
             "active": self._active, "stop": self._stop, "presence": self._presence, "keys": self._keys,
             "keys.accept": self._accept, "keys.reject": self._reject, "keys.delete": self._delete,
             "keys.rotate": Rotating(shell).rotate, "token": self._token, "runners": self._runners,
-            "status": self._status, **(more or {}),
+            "status": self._status, "runs": Audit(shell).runs, **(more or {}),
         }
 
     async def handle(self, request: Body, caller: Caller, reply: Reply) -> Body:

@@ -66,6 +66,9 @@ class Master(Protocol):
     def jobs(self, *, limit: int, cursor: str | None, filters: Mapping[str, Any]) -> dict[str, Any]:
         """A page of jobs, newest first: {"jobs": [...], "next": cursor or None}."""
 
+    def runs(self, *, limit: int, cursor: str | None, filters: Mapping[str, Any]) -> dict[str, Any]:
+        """A page of planned runs and their verdicts, the latest first: {"runs": [...], "next": cursor or None}."""
+
     def active(self, minion: str | None) -> dict[str, Any]:
         """What is open, by jid; of one minion when that is named."""
 

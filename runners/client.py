@@ -54,6 +54,9 @@ class ControlMaster:
     def jobs(self, *, limit: int, cursor: str | None, filters: Mapping[str, Any]) -> dict[str, Any]:
         return self.ask("jobs", limit=limit, cursor=cursor, filter=dict(filters))
 
+    def runs(self, *, limit: int, cursor: str | None, filters: Mapping[str, Any]) -> dict[str, Any]:
+        return self.ask("runs", limit=limit, cursor=cursor, filter=dict(filters))
+
     def active(self, minion: str | None) -> dict[str, Any]:
         jobs: dict[str, Any] = {}
         cursor: str | None = None

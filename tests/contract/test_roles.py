@@ -69,7 +69,7 @@ LOCAL = {"owner", "root"}
 MASTER_VERBS = {
     "publish": LOCAL, "run": LOCAL, "watch": LOCAL, "jobs": LOCAL, "active": LOCAL, "stop": LOCAL, "presence": LOCAL,
     "keys": LOCAL, "keys.accept": LOCAL, "keys.reject": LOCAL, "keys.delete": LOCAL, "keys.rotate": LOCAL,
-    "token": LOCAL, "status": LOCAL, "runners": LOCAL,
+    "token": LOCAL, "status": LOCAL, "runners": LOCAL, "runs": LOCAL,
 }
 MINION_VERBS = {"call": LOCAL}
 USERS = {"owner": OWNER, "root": 0, "other user": STRANGER, "ordinary user": 1000}
@@ -194,7 +194,7 @@ def test_every_function_and_runner_has_a_row() -> None:
     assert {name for name in names if table[name]["inline"]} == INSIDE_THE_AGENT
     assert names - INSIDE_THE_AGENT == IN_A_PROCESS
     assert all(table[alias] == table[meant] for alias, meant in ALIASES.items())
-    found = {f"{module}.{name}" for module in ("jobs", "manage")
+    found = {f"{module}.{name}" for module in ("jobs", "manage", "schedule")
              for name, function in vars(importlib.import_module(f"runners.{module}")).items()
              if inspect.isfunction(function) and not name.startswith("_")
              and function.__module__ == f"runners.{module}"}

@@ -67,7 +67,8 @@ FILTERS = some.builds(
 
 RUN_FILTERS = some.builds(
     RunFilter, schedule=some.none() | some.sampled_from(["tidy", "t*", "[t]?dy", "zzz"]),
-    verdict=some.none() | VERDICTS, minion=some.none() | MINIONS.map(MinionId), since=some.none() | PLANNED, until=some.none() | PLANNED)
+    verdict=some.none() | VERDICTS,
+    minion=some.none() | MINIONS.map(MinionId), since=some.none() | PLANNED, until=some.none() | PLANNED)
 
 
 def do(store: Store, verb: str, what: Any) -> str:
