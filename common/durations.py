@@ -28,6 +28,14 @@ def parse_duration(value: object, bare: str = "s") -> float:
     return seconds
 
 
+def duration_text(seconds: float) -> str:
+    """A length of time as `parse_duration` reads it back, in the largest unit that leaves no rest."""
+    for unit, size in sorted(SECONDS.items(), key=lambda item: -item[1]):
+        if seconds and unit != "ms" and seconds % size == 0:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
+
+
 def parse_size(value: object) -> int:
     """Bytes; k, M and G are powers of 1024. Raises ValueError, whatever `value` is."""
     if isinstance(value, str):

@@ -13,7 +13,8 @@ from common.durations import DURATION, SIZE, parse_duration, parse_size
 from common.errors import UsageError
 from common.ids import MASTER, MinionId
 from common.link import KEY_TEXT
-from common.schedule.entries import Entry, parse_entries
+from common.schedule.entries import parse_entries
+from common.schedule.model import Entry
 from common.text import nearest
 
 FACTS_LIMIT = 48 * 1024

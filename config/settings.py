@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from common.codec import RETURN_LIMIT
 from common.ids import MinionId
-from common.schedule.entries import Entry
+from common.schedule.model import Entry
 from config import kinds
 
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], kinds.choice("debug", "info", "warning", "error")]

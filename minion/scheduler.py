@@ -16,7 +16,7 @@ from common.host.shell import HostShell
 from common.ids import Jid, MinionId, mint
 from common.messages import JobFields
 from common.schedule.engine import Due, Engine
-from common.schedule.entries import Entry
+from common.schedule.model import Entry
 from common.secrets import hide
 from common.values import ArgumentsError
 

@@ -32,6 +32,7 @@ class Calendar:
             raise ValueError(f"it needs a field, one of {', '.join(FIELDS)}")
         self._zone = zone
         self._fields = {name: _checked(name, str(value)) for name, value in fields.items()}
+        self._hourly = _hourly(self._fields)
         self._trigger = CronTrigger(timezone=UTC, **self._fields)
         if self._trigger.get_next_fire_time(None, _BEGIN) is None:
             raise ValueError(f"it never comes: {', '.join(f'{name}={value}' for name, value in self._fields.items())}")
@@ -44,17 +45,20 @@ class Calendar:
 
     def next_after(self, time: datetime) -> datetime | None:
         """The first planned time that is later than `time`, in UTC; None when none comes."""
-        at = wall.shown(time, self._zone).replace(tzinfo=UTC)
-        while (found := self._trigger.get_next_fire_time(None, at + _TICK)) is not None:
-            planned = wall.instant(found.replace(tzinfo=None), self._zone)
-            if planned > time:
-                return planned
-            at = found  # the second pass of an hour that comes twice, or what a gap has brought together
-        return None
+        return wall.following(self._match, time, self._zone, elapsed=self._hourly)
 
     def previous_before(self, time: datetime) -> datetime | None:
-        """The last planned time that is before `time`, in UTC; None when none came in sixty years."""
+        """The last planned time that is before `time`, in UTC; None when none came since 1970."""
         return wall.previous(self.next_after, time)
+
+    def _match(self, at: datetime) -> datetime | None:
+        found = self._trigger.get_next_fire_time(None, at.replace(tzinfo=UTC) + _TICK)
+        return None if found is None else found.replace(tzinfo=None)
+
+
+def _hourly(fields: Mapping[str, str]) -> bool:
+    """Whether it comes in every hour, or every few: then it goes by the time that passes, as cron does."""
+    return fields["hour"].startswith("*") if "hour" in fields else "minute" in fields or "second" in fields
 
 
 def _checked(name: str, value: str) -> str:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import Any
 
-from common.schedule.entries import Entry
-from common.schedule.triggers import Trigger, latest
+from common.schedule.model import Entry
+from common.schedule.old import Trigger, latest, trigger_of
 from common.secrets import told_of
 
 LONGEST_SLEEP = 60.0
@@ -43,7 +43,7 @@ class _Slot:
 
     def __init__(self, entry: Entry, now: float, zone: tzinfo) -> None:
         self.entry = entry
-        self.trigger = entry.trigger(now, zone)
+        self.trigger = trigger_of(entry, now, zone)
         self.planned = self.trigger.next_after(now) if entry.enabled else None
         self.last: float | None = None
         self.running = False

@@ -11,18 +11,15 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from common.errors import UsageError
-from common.schedule.model import Entry
+from common.schedule.model import TRIGGERS, Entry
 from common.text import escape, nearest
-
-TRIGGERS = ("every", "at", "cron", "calendar", "once", "continuous")
-"""A change that names one of them replaces the whole trigger, `base` and `anchor` as well."""
 
 Parse = Callable[[str, Mapping[str, Any]], Entry]
 """How fields become an entry. Raises UsageError."""
 
 _GROUPS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (TRIGGERS, (*TRIGGERS, "base", "anchor")), (("overlap", "allow"), ("overlap", "allow")))
-"""Fields of which one replaces all of the second kind."""
+"""Fields of which one replaces all of the second kind: a change that names a trigger replaces the whole trigger."""
 
 
 class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -26,6 +26,8 @@ Cause = Literal["plan", "retry", "then", "on_failure", "by_hand", "run_on_start"
 
 REASON = 500
 """Characters of a reason: 200 verdicts with names and reasons as long as may be are 900 KiB."""
+TRIGGERS = ("every", "at", "cron", "calendar", "once", "continuous")
+"""The fields of which at most one is set."""
 
 LATE = 5.0
 """Seconds after its planned time (and splay) from which a run that the scheduler was there for counts as late."""
@@ -116,6 +118,12 @@ class Entry(Struct, frozen=True, kw_only=True):
     pause_after_failures: int | None = None
     run_on_start: bool = False
     enabled: bool = True
+
+    def __repr__(self) -> str:
+        """For `--check-config`: without the arguments, which may be secrets."""
+        given = [f"{name} {getattr(self, name)}" for name in TRIGGERS if getattr(self, name) and name != "every"]
+        every = [] if self.every is None else [f"every {self.every:g} s"]
+        return f"<{self.function} {' '.join(every + given) or 'by hand'}>"
 
 
 class Moment(NamedTuple):

@@ -114,7 +114,7 @@ def test_a_run_that_outlives_its_agent_is_taken_over_and_not_started_twice(fleet
 
 @pytest.mark.parametrize(("entry", "words"), [
     ({"function": "test.ping", "evry": "1s"}, ["wrong", "evry", "every"]),
-    ({"function": "test.ping"}, ["wrong", "trigger"]),
+    ({"function": "test.ping", "every": "1s", "at": "03:00"}, ["wrong", "2 triggers, every and at"]),
     ({"function": "test.ping", "every": "1s", "cron": "* * * * *"}, ["wrong", "every", "cron"]),
     ({"every": "1s"}, ["wrong", "function"]),
     ({"function": "test.ping", "cron": "61 * * * *"}, ["wrong", "cron"]),

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date
+from datetime import date
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from common.errors import UsageError
-from common.schedule.entries import ENTRIES_LIMIT, Entry, parse_entries, parse_entry
-from common.schedule.triggers import Cron, Every
+from common.schedule.entries import ENTRIES_LIMIT, modified, parse_entries, parse_entry, to_fields
+from common.schedule.model import Check, Entry, Follow
 
 
 def test_an_entry_with_everything() -> None:
@@ -40,28 +39,18 @@ def test_no_schedule_is_an_empty_one(nothing: Any) -> None:
     assert parse_entries(nothing) == {}
 
 
-def test_the_trigger_of_an_entry() -> None:
-    berlin = ZoneInfo("Europe/Berlin")
-    assert parse_entry("a", {"function": "a.b", "every": "1m"}).trigger(7.0, UTC) == Every(60.0, 7.0)
-    assert parse_entry("a", {"function": "a.b", "cron": "0 0 * * *"}).trigger(7.0, berlin) == Cron("0 0 * * *", berlin)
-    own = parse_entry("a", {"function": "a.b", "cron": "0 0 * * *", "timezone": "Asia/Tokyo"})
-    assert own.trigger(7.0, berlin) == Cron("0 0 * * *", ZoneInfo("Asia/Tokyo"))
-
-
 @pytest.mark.parametrize(("changes", "reason"), [
     ({"evry": "5s"}, """it has no key 'evry'; did you mean "every"?"""),
-    ({"splay": 5}, "it has no key 'splay'"),
     ({1: 2}, "it has no key '1'"),
     ({"x\x1b": 2}, "it has no key 'x\\x1b'"),
     ({"function": None}, "function is None: it must be a function such as test.ping"),
     ({"function": "ping"}, "function is 'ping': it must be a function such as test.ping"),
     ({"function": "test.__class__.x y"}, "it must be a function such as test.ping"),
     ({"function": "a." + "b" * 300}, "function is wrong: it must be a function such as test.ping"),
-    ({"cron": "* * * * *"}, "it needs one trigger, every or cron, and has every and cron"),
+    ({"cron": "* * * * *"}, "it has 2 triggers, every and cron; one is allowed"),
     ({"every": "soon"}, "every is 'soon': a length of time such as"),
     ({"every": 0.5}, "every is 0.5: it must be 1s at least"),
     ({"every": None}, "every is None: a length of time such as"),
-    ({"timezone": "UTC"}, "timezone goes with cron only"),
     ({"args": "one"}, "args is 'one': it must be a list"),
     ({"args": [date(2026, 1, 2)]}, "the value[0], a date: only plain data can be sent; put it in quotes"),
     ({"args": ["x" * 200_000]}, "args is wrong: it has 200006 bytes, and 131072 are allowed"),
@@ -85,7 +74,6 @@ def test_what_an_entry_may_not_say(changes: dict[Any, Any], reason: str) -> None
 
 @pytest.mark.parametrize(("fields", "reason"), [
     ({"every": 5}, 'it needs a "function"'),
-    ({"function": "a.b"}, "it needs one trigger, every or cron, and has none"),
     ({"function": "a.b", "cron": "61 * * * *"}, "cron is '61 * * * *': bad minute"),
     ({"function": "a.b", "cron": 5}, "cron is 5: it must be text, in quotes"),
     ({"function": "a.b", "cron": "0 0 * * *", "timezone": "Europe/Berlim"}, 'zone; did you mean "Europe/Berlin"?'),
@@ -114,3 +102,39 @@ def test_a_schedule_is_a_mapping_of_some_size() -> None:
         parse_entries([1])
     with pytest.raises(UsageError, match="1001 entries"):
         parse_entries({f"n{number}": {} for number in range(ENTRIES_LIMIT + 1)})
+
+
+WHOLE = {
+    "function": "cmd.run", "args": ["tidy"], "kwargs": {"cwd": "/tmp"}, "metadata": {"team": "storage"},
+    "timeout": "10m", "left_behind": "kill", "every": "1h", "base": "grid", "anchor": "2026-01-01T00:00:00",
+    "start": "2026-01-01T00:00:00", "end": "2036-01-01T00:00:00Z", "timezone": "Europe/Berlin", "during": ["night"],
+    "except": ["holidays"], "overlap": "allow", "allow": 3, "catch_up": "all", "catch_up_window": "2d",
+    "start_deadline": "5m", "splay": "90s", "retries": 3, "retry_delay": "30s", "retry_backoff": 2.0,
+    "should_run": "test -f /srv/ready", "then": ["next", {"entry": "later", "delay": "1m"}], "on_failure": ["page"],
+    "max_runs": 5, "pause_after_failures": 3, "run_on_start": True, "enabled": False,
+}
+
+
+def test_all_keys_there_and_back() -> None:
+    entry = parse_entry("a", WHOLE)
+    assert to_fields(entry) == WHOLE
+    assert entry.excepting == ("holidays",)
+    assert entry.should_run == Check(function="cmd.run", args=["test -f /srv/ready"])
+    assert entry.then == (Follow(entry="next"), Follow(entry="later", delay=60.0))
+
+
+def test_short_and_long_forms_are_one() -> None:
+    short = {"function": "a.b", "at": "3:00", "during": "night", "then": "next", "overlap": {"allow": 3},
+             "catch_up": {"runs": "all", "window": "2d"}, "retries": {"count": 3, "delay": "5s", "backoff": 2}}
+    assert to_fields(parse_entry("a", short)) == {
+        "function": "a.b", "at": ["03:00"], "during": ["night"], "then": ["next"], "overlap": "allow", "allow": 3,
+        "catch_up": "all", "catch_up_window": "2d", "retries": 3, "retry_delay": "5s", "retry_backoff": 2.0}
+    assert parse_entry("a", {"function": "a.b", "allow": 3}).overlap == "allow"
+
+
+def test_a_change_changes_only_what_it_names() -> None:
+    entry = parse_entry("a", WHOLE)
+    assert to_fields(modified(entry, {"retries": {"delay": "1h"}, "timeout": None})) == \
+        {key: value for key, value in WHOLE.items() if key != "timeout"} | {"retry_delay": "1h"}
+    assert to_fields(modified(entry, {"overlap": "queue"})) == \
+        {key: value for key, value in WHOLE.items() if key != "allow"} | {"overlap": "queue"}

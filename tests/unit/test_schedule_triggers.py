@@ -1,67 +1,57 @@
-"""When entries are due: intervals, cron, daylight saving. # S24 # S25"""
+"""When entries are due: times of day, cron, grids, bounds, daylight saving; both ways. # S24 # F08 # F12 # F13 # P04"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
 from cronsim import CronSim
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from common.schedule.triggers import EXPRESSION_LIMIT, Cron, Every, Trigger, check_cron, latest
+from common.schedule.model import Entry
+from common.schedule.triggers import (
+    EXPRESSION_LIMIT,
+    At,
+    Bounded,
+    Cron,
+    Grid,
+    Once,
+    Trigger,
+    bounds_of,
+    check_cron,
+    fingerprint,
+    parse_at,
+    trigger_of,
+)
 
 BERLIN = ZoneInfo("Europe/Berlin")
 CAIRO = ZoneInfo("Africa/Cairo")
+HAVANA = ZoneInfo("America/Havana")
+LORD_HOWE = ZoneInfo("Australia/Lord_Howe")
+TOKYO = ZoneInfo("Asia/Tokyo")
 
 
-def at(text: str, zone: ZoneInfo | None = None) -> float:
-    return datetime.fromisoformat(text).replace(tzinfo=zone or UTC).timestamp()
+def at(text: str, zone: tzinfo = UTC) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=zone).astimezone(UTC)
 
 
-def planned(trigger: Trigger, since: float, count: int) -> list[float]:
-    """The next `count` planned times."""
-    found: list[float] = []
-    for _ in range(count):
-        following = trigger.next_after(since)
-        assert following is not None
+def planned(trigger: Trigger, since: datetime, count: int) -> list[datetime]:
+    """The next planned times, at most `count`."""
+    found: list[datetime] = []
+    while len(found) < count and (following := trigger.next_after(since)) is not None:
         found.append(since := following)
     return found
 
 
-def shown(trigger: Cron, since: str, count: int) -> list[str]:
-    """The next planned times as they read on a clock in the trigger's zone."""
-    zone = trigger.zone
-    assert isinstance(zone, ZoneInfo)
-    times = planned(trigger, at(since, zone), count)
-    return [f"{datetime.fromtimestamp(time, zone):%d %H:%M%z}" for time in times]
+def shown(trigger: Trigger, zone: tzinfo, since: str, count: int) -> list[str]:
+    """The next planned times as they read on a clock in the zone."""
+    return [f"{time.astimezone(zone):%d %H:%M%z}" for time in planned(trigger, at(since, zone), count)]
 
 
-def test_an_interval_counts_from_its_base_and_not_from_the_last_run() -> None:
-    assert planned(Every(30, 1000), 1000, 3) == [1030, 1060, 1090]
-    assert Every(30, 1000).next_after(1044.9) == 1060
-    assert Every(30, 1000).next_after(1060) == 1090
-    assert Every(30, 1000).next_after(0) == 1030
-
-
-@given(st.floats(1, 1e6), st.floats(1e9, 2e9), st.floats(0, 1e8))
-def test_the_next_of_an_interval_is_later_and_at_most_one_away(seconds: float, base: float, gone: float) -> None:
-    time = base + gone
-    following = Every(seconds, base).next_after(time)
-    assert time < following <= time + seconds * (1 + 1e-9) + 1e-6
-
-
-@given(st.integers(1, 10_000), st.integers(10**9, 2 * 10**9))
-def test_an_interval_leaves_no_planned_time_out(seconds: int, base: int) -> None:
-    assert planned(Every(seconds, base), base, 20) == [base + seconds * n for n in range(1, 21)]
-
-
-def test_an_interval_moves_with_the_clock_and_cron_does_not() -> None:
-    assert Every(30, 1000).moved(-100) == Every(30, 900)
-    trigger = Cron("* * * * *", UTC)
-    assert trigger.moved(-100) is trigger
+# cron
 
 
 def test_cron_every_five_minutes() -> None:
@@ -81,57 +71,43 @@ def test_cron_lives_in_its_zone() -> None:
     assert Cron("0 9 * * MON", BERLIN).next_after(at("2026-07-01T00:00")) == at("2026-07-06T07:00")
 
 
-def test_a_time_that_the_change_skips_comes_at_the_end_of_the_gap() -> None:
-    assert shown(Cron("30 2 * * *", BERLIN), "2026-03-28T03:00", 2) == ["29 03:00+0200", "30 02:30+0200"]
+def test_a_time_that_the_change_skips_comes_at_the_end_of_the_gap() -> None:  # F14, R-B32
+    assert shown(Cron("30 2 * * *", BERLIN), BERLIN, "2026-03-28T03:00", 2) == ["29 03:00+0200", "30 02:30+0200"]
 
 
-def test_a_time_that_comes_twice_counts_once() -> None:
-    assert shown(Cron("30 2 * * *", BERLIN), "2026-10-24T03:00", 2) == ["25 02:30+0200", "26 02:30+0100"]
+def test_a_time_that_comes_twice_counts_once() -> None:  # F14, R-B32
+    assert shown(Cron("30 2 * * *", BERLIN), BERLIN, "2026-10-24T03:00", 2) == ["25 02:30+0200", "26 02:30+0100"]
 
 
 def test_a_start_inside_the_second_pass_does_not_go_back_to_the_first() -> None:
-    second_pass = datetime(2026, 10, 25, 2, 10, tzinfo=BERLIN, fold=1).timestamp()
+    second_pass = datetime(2026, 10, 25, 2, 10, tzinfo=BERLIN, fold=1)
     assert Cron("30 2 * * *", BERLIN).next_after(second_pass) == at("2026-10-26T02:30", BERLIN)
 
 
-def test_midnight_that_the_change_skips() -> None:
-    assert shown(Cron("0 0 * * *", CAIRO), "2026-04-23T00:30", 2) == ["24 01:00+0300", "25 00:00+0300"]
+def test_midnight_that_the_change_skips() -> None:  # R-B32
+    assert shown(Cron("0 0 * * *", CAIRO), CAIRO, "2026-04-23T00:30", 2) == ["24 01:00+0300", "25 00:00+0300"]
 
 
 def test_an_hourly_entry_runs_in_every_hour_of_a_long_night() -> None:
     times = planned(Cron("0 * * * *", BERLIN), at("2026-10-25T00:30", BERLIN), 4)
-    assert [later - earlier for earlier, later in pairwise(times)] == [3600, 3600, 3600]
+    assert {later - earlier for earlier, later in pairwise(times)} == {timedelta(hours=1)}
 
 
 EXPRESSIONS = st.sampled_from([
     "* * * * *", "*/7 * * * *", "30 1 * * *", "30 2 * * *", "0 0 * * *", "15 */3 * * *", "0,30 2-4 * * *", "0 12 1 * *",
     "0 0 13 * FRI", "5 4 L * *", "*/15 * * * * *", "59 23 31 12 *",
 ])
-ZONES = st.sampled_from([UTC, BERLIN, CAIRO, ZoneInfo("America/New_York"), ZoneInfo("Australia/Lord_Howe")])
-TIMES = st.floats(at("2025-12-01T00:00"), at("2027-02-01T00:00"))
+ZONES = st.sampled_from([UTC, BERLIN, CAIRO, HAVANA, LORD_HOWE, TOKYO, ZoneInfo("America/New_York")])
+TIMES = st.integers(0, 426 * 86_400 * 10).map(lambda tenths: at("2025-12-01") + timedelta(seconds=tenths / 10))
 
 
 @given(EXPRESSIONS, TIMES)
-def test_cron_in_utc_is_cronsim(expression: str, time: float) -> None:
-    expected = next(CronSim(expression, datetime.fromtimestamp(time, UTC)))
-    assert Cron(expression, UTC).next_after(time) == expected.timestamp()
-
-
-@given(EXPRESSIONS, ZONES, TIMES, st.floats(0, 1))
-def test_the_next_is_the_same_from_wherever_before_it_one_asks(
-    expression: str, zone: ZoneInfo, time: float, part: float
-) -> None:
-    trigger = Cron(expression, zone)
-    following = trigger.next_after(time)
-    assert following is not None
-    assert following > time
-    between = time + (following - time) * part
-    if between < following:
-        assert trigger.next_after(between) == following
+def test_cron_in_utc_is_cronsim(expression: str, time: datetime) -> None:
+    assert Cron(expression, UTC).next_after(time) == next(CronSim(expression, time))
 
 
 def test_what_never_comes_again_has_no_next() -> None:
-    assert Cron("0 0 1 1 *", UTC).next_after(at("9998-12-31T23:59") + 366 * 86_400) is None
+    assert Cron("0 0 1 1 *", UTC).next_after(at("9999-06-01T00:00")) is None
 
 
 @pytest.mark.parametrize("expression", ["*/5 * * * *", "0 9 * * MON-FRI", "0 0 L * *", "*/10 * * * * *", "0 0 29 2 *"])
@@ -157,52 +133,125 @@ def test_any_text_is_an_expression_or_refused(text: str) -> None:
     except ValueError as error:
         refusal = str(error)
     else:
-        assert Cron(text, UTC).next_after(0) is not None
+        assert Cron(text, UTC).next_after(at("1970-01-01T00:00")) is not None
         return
     assert refusal
 
 
-class Counting:
-    """A trigger that counts how often it is asked."""
-
-    def __init__(self, inner: Trigger) -> None:
-        self.inner = inner
-        self.asked = 0
-
-    def next_after(self, time: float) -> float | None:
-        self.asked += 1
-        return self.inner.next_after(time)
-
-    def moved(self, by: float) -> Trigger:
-        return self
+# times of day
 
 
-@given(EXPRESSIONS, ZONES, st.floats(0, 3 * 86_400))
-def test_the_latest_is_what_counting_through_finds(expression: str, zone: ZoneInfo, gone: float) -> None:
+def test_times_of_day() -> None:  # P04, I22
+    trigger = At(["18:00", "03:00:30", "mon 10:00"], UTC)
+    assert planned(trigger, at("2026-01-04T04:00"), 4) == [
+        at("2026-01-04T18:00"), at("2026-01-05T03:00:30"), at("2026-01-05T10:00"), at("2026-01-05T18:00")]
+
+
+@pytest.mark.parametrize(("text", "plain"), [
+    ("3:00", "03:00"), ("03:00:00", "03:00"), (" Mon  10:00 ", "mon 10:00"), ("Monday 10:00:01", "mon 10:00:01"),
+    ("MON-FRI 9:30", "mon-fri 09:30"), ("sat,sun 08:00", "sat,sun 08:00"), ("mon-sun 08:00", "08:00"),
+])
+def test_a_time_of_day_in_its_plain_form(text: str, plain: str) -> None:
+    assert parse_at(text) == plain
+
+
+@pytest.mark.parametrize("text", ["", "24:00", "3", "10:60", "mon", "moon 10:00", "mon 10:00 tue", "fri- 10:00"])
+def test_no_time_of_day(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is no (time of day|day of the week)"):
+        parse_at(text)
+
+
+# grids, once, bounds
+
+
+@pytest.mark.parametrize(("seconds", "nexts"), [
+    (30, ["2026-01-01T00:00:30", "2026-01-01T00:01:00"]), (300, ["2026-01-01T00:05", "2026-01-01T00:10"]),
+    (7200, ["2026-01-01T02:00", "2026-01-01T04:00"]), (86_400, ["2026-01-02T00:00", "2026-01-03T00:00"]),
+    (604_800, ["2026-01-08T00:00", "2026-01-15T00:00"]),
+])
+def test_a_grid_stays_where_it_began(seconds: float, nexts: list[str]) -> None:  # F08
+    entry = Entry(name="a", function="a.b", every=seconds, start="2020-01-02T00:00:00")
+    trigger = trigger_of(entry, UTC)
+    assert trigger is not None
+    if seconds != 604_800:
+        assert planned(trigger, at("2026-01-01T00:00"), 2) == [at(text) for text in nexts]
+    else:  # 2020-01-02 and 2026-01-01 are Thursdays
+        assert planned(trigger, at("2026-01-01T00:00"), 2) == [at(text) for text in nexts]
+
+
+def test_a_start_that_is_ahead_is_the_first_time() -> None:  # F08, F12
+    entry = Entry(name="a", function="a.b", every=600, start="2026-01-01T00:00:00", end="2026-01-01T00:20:00")
+    trigger = trigger_of(entry, UTC)
+    assert trigger is not None
+    assert planned(trigger, at("2025-01-01T00:00"), 9) == [
+        at("2026-01-01T00:00"), at("2026-01-01T00:10"), at("2026-01-01T00:20")]
+    assert trigger.previous_before(at("2030-01-01T00:00")) == at("2026-01-01T00:20")
+    assert trigger.previous_before(at("2026-01-01T00:00")) is None
+
+
+def test_what_the_wall_clock_does_not_plan() -> None:
+    for entry in (Entry(name="a", function="a.b"), Entry(name="a", function="a.b", continuous=True),
+                  Entry(name="a", function="a.b", every=5), Entry(name="a", function="a.b", every=5, base="end",
+                                                                 start="2026-01-01T00:00:00")):
+        assert trigger_of(entry, UTC) is None
+
+
+def test_times_without_an_offset_are_the_hosts_or_the_entrys() -> None:  # F13
+    entry = Entry(name="a", function="a.b", once="2026-07-01T12:00:00", start="2026-06-01T00:00:00Z")
+    own = Entry(name="a", function="a.b", once="2026-07-01T12:00:00", timezone="Asia/Tokyo")
+    told = Entry(name="a", function="a.b", once="2026-07-01T12:00:00+01:00", timezone="Asia/Tokyo")
+    since = at("2026-01-01T00:00")
+    assert [planned(trigger, since, 2) for each in (entry, own, told) if (trigger := trigger_of(each, BERLIN))] == [
+        [at("2026-07-01T10:00")], [at("2026-07-01T03:00")], [at("2026-07-01T11:00")]]
+    assert bounds_of(entry, BERLIN) == (at("2026-06-01T00:00"), None)
+
+
+@given(st.integers(1, 10**7), st.integers(0, 2 * 10**9), TIMES)
+def test_a_grid_has_no_gaps_and_both_ways_are_one(seconds: int, anchor: int, time: datetime) -> None:
+    grid = Grid(timedelta(seconds=seconds), datetime.fromtimestamp(anchor, UTC))
+    following, former = grid.next_after(time), grid.previous_before(time)
+    assert following is not None
+    assert former is not None
+    assert former < time < following
+    assert following - former in (timedelta(seconds=seconds), timedelta(seconds=2 * seconds))
+    assert grid.previous_before(following) == following - timedelta(seconds=seconds)
+
+
+def test_once() -> None:
+    once = Once(at("2026-01-01T00:00:00.5"))
+    assert once.next_after(at("2026-01-01T00:00")) == at("2026-01-01T00:00:00.5")
+    assert once.next_after(at("2026-01-01T00:00:00.5")) is None
+    assert once.previous_before(at("2026-01-01T00:00:00.5")) is None
+    assert once.previous_before(at("2026-01-01T00:00:01")) == at("2026-01-01T00:00:00.5")
+
+
+# both ways
+
+
+@given(EXPRESSIONS, ZONES, TIMES)
+def test_back_is_the_way_forward(expression: str, zone: tzinfo, time: datetime) -> None:
     trigger = Cron(expression, zone)
-    first = trigger.next_after(at("2026-10-23T00:00"))
-    assert first is not None
-    now, found = first + gone / 10, first
-    while (following := trigger.next_after(found)) is not None and following <= now:
-        found = following
-    assert latest(trigger, first, now) == found
+    following = trigger.next_after(time)
+    assume(following is not None)
+    assert following is not None
+    former = trigger.previous_before(following)
+    assert former is not None
+    assert former <= time < following
+    assert trigger.next_after(former) == following
 
 
-def test_the_latest_of_ten_years_is_found_with_few_questions() -> None:
-    trigger = Counting(Every(1, 0))
-    assert latest(trigger, 1, 10 * 365 * 86_400.5) == 10 * 365 * 86_400 + 1825
-    assert trigger.asked < 100
+def test_the_end_of_the_calendar() -> None:
+    last = at("9999-12-31T23:59:59.999999")
+    for trigger in (Cron("* * * * *", BERLIN), At(["12:00"], HAVANA), Grid(timedelta(seconds=7), at("2026-01-01")),
+                    Bounded(Cron("0 0 * * *", TOKYO), None, last)):
+        assert trigger.next_after(last) is None
+        assert trigger.previous_before(last - timedelta(days=2)) is not None
 
 
-class Once:
-    """A trigger that ends."""
-
-    def next_after(self, time: float) -> float | None:
-        return 100.0 if time < 100 else None
-
-    def moved(self, by: float) -> Trigger:
-        return self
-
-
-def test_the_latest_of_a_trigger_that_ended() -> None:
-    assert latest(Once(), 100, 1e9) == 100
+def test_the_fingerprint_is_that_of_the_times() -> None:
+    one = Entry(name="a", function="a.b", cron="0 0 * * *", timezone="Asia/Tokyo")
+    assert fingerprint(one) == fingerprint(Entry(name="b", function="c.d", cron="0  0 * * *", timezone="Asia/Tokyo"))
+    assert fingerprint(one) != fingerprint(Entry(name="a", function="a.b", cron="0 0 * * *"))
+    assert fingerprint(Entry(name="a", function="a.b")) == ""
+    assert fingerprint(Entry(name="a", function="a.b", every=30, timezone="Asia/Tokyo")) == \
+        fingerprint(Entry(name="a", function="a.b", every=30))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import fields
 
-from common.schedule.entries import Entry
+from common.schedule.model import Entry
 from config.kinds import FACTS_LIMIT
 from config.load import Loaded, SettingsError, describe, load_master, load_minion
 from config.paths import Paths
