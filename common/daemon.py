@@ -8,23 +8,27 @@ import logging
 import signal
 from abc import ABC, abstractmethod
 
+from common import clock
 from common.aio import cancelled
 from common.errors import JrError
+from common.pressure import resident
 from common.proc import limits
+from common.wear import FOR_EVER, Wear
 
 
 class Daemon(ABC):
     """A process that serves. `run` returns when it is told to stop, and raises JrError when it cannot go on."""
 
-    def __init__(self, name: str) -> None:
-        """`name` is what its log lines say: `master` or `minion`."""
+    def __init__(self, name: str, wear: Wear = FOR_EVER) -> None:
+        """`name` is what its log lines say: `master` or `minion`. `wear` is how long it serves."""
         self._name = name
+        self._wear = wear
         self._log = logging.getLogger(f"jr.{name}")
         self._stop = asyncio.Event()
         self._failure: str | None = None
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT. Running jobs go on without the daemon. Raises JrError."""
+        """Serve until SIGTERM or SIGINT, or until it is worn. Running jobs go on without the daemon. Raises JrError."""
         limits.raise_files()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -32,10 +36,22 @@ class Daemon(ABC):
         async with contextlib.AsyncExitStack() as stack:
             if await self._opened(stack):
                 self._log.info("ready", extra={"action": f"{self._name}.ready"})
+                wearing = asyncio.create_task(self._wears())
                 await self._stop.wait()
+                await cancelled(wearing)
             self._log.info("stopping; running jobs go on", extra={"action": f"{self._name}.stopping"})
         if self._failure is not None:
             raise JrError(self._failure)
+
+    async def _wears(self) -> None:
+        """End, as if told to, once memory or age is past its limit: whoever supervises it starts it anew."""
+        since = clock.boottime()
+        while (wait := self._wear.wait(clock.boottime() - since)) is not None:
+            await asyncio.sleep(wait)
+            if reason := self._wear.worn(clock.boottime() - since, resident()):
+                self._log.warning("ending, to be started anew: %s", reason, extra={"action": f"{self._name}.worn"})
+                self._stop.set()
+                return
 
     async def _opened(self, stack: contextlib.AsyncExitStack) -> bool:
         """Open everything; False when the daemon was told to stop while it waited for something."""

@@ -98,6 +98,15 @@ def size(low: str, high: str) -> Kind:
     return Kind(f"{SIZE}, from {low} to {high}", read)
 
 
+def unlimited(kind: Kind) -> Kind:
+    """The same, or 0 for no limit."""
+
+    def read(value: Any) -> Any:
+        return 0 if value in (0, "0") and not isinstance(value, bool) else kind.read(value)
+
+    return Kind(f"{kind.allowed}, or 0 for no limit", read)
+
+
 def _minion_id(value: Any) -> MinionId:
     if not isinstance(value, str):
         raise ValueError

@@ -20,6 +20,10 @@ Port = Annotated[int, kinds.PORT]
 Folders = Annotated[tuple[str, ...], kinds.FOLDERS]
 Keep = Annotated[float, kinds.duration("0", "10000d", bare="h")]
 Grace = Annotated[float, kinds.duration("0", "1d")]
+MaxMemory = Annotated[int, kinds.unlimited(kinds.size("16M", "1024G"))]
+"""Bytes of the daemon's own process above which it ends, to be started anew; 0 is no limit."""
+MaxAge = Annotated[float, kinds.unlimited(kinds.duration("1s", "3650d"))]
+"""How long it runs until it ends, to be started anew; 0 is no limit."""
 OutputLimit = Annotated[int, kinds.size("4k", "1G")]
 
 
@@ -54,6 +58,8 @@ class MasterSettings(Struct, frozen=True, kw_only=True):
     """Runner jobs that may run at once; 0 is no limit."""
     output_limit: OutputLimit = 1024 * 1024
     left_behind: LeftBehind = "leave"
+    max_memory: MaxMemory = 0
+    max_age: MaxAge = 0.0
     containment: Containment = "auto"
     runner_dirs: Folders = ()
     log_level: LogLevel = "info"
@@ -78,6 +84,8 @@ class MinionSettings(Struct, frozen=True, kw_only=True):
     left_behind: LeftBehind = "leave"
     max_jobs: Annotated[int, kinds.number(0, 100_000)] = 0
     """Jobs that may run at once, the others wait their turn; 0 is no limit."""
+    max_memory: MaxMemory = 0
+    max_age: MaxAge = 0.0
     containment: Containment = "auto"
     function_dirs: Folders = ()
     facts: Annotated[dict[str, Any], kinds.FACTS] = {}

@@ -28,6 +28,7 @@ from common.proc.limits import most_jobs
 from common.signatures import explained
 from common.values import unknown
 from common.version import VERSION
+from common.wear import Wear
 from config.paths import Paths
 from config.settings import MasterSettings
 from master.backing import keep_backups
@@ -57,7 +58,7 @@ class MasterDaemon(Daemon):
     """One master."""
 
     def __init__(self, settings: MasterSettings, paths: Paths) -> None:
-        super().__init__("master")
+        super().__init__("master", Wear(max_memory=settings.max_memory, max_age=settings.max_age))
         self._settings = settings
         self._paths = paths
 

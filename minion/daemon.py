@@ -16,6 +16,7 @@ from common.files import ROOM, FolderLock, private_folder
 from common.host.shell import ROOM_AGAIN
 from common.host.writer import BALLAST, BALLAST_FILE
 from common.log import limited
+from common.wear import Wear
 from config.paths import Paths
 from config.settings import MinionSettings
 from minion.assembly import assemble
@@ -31,7 +32,7 @@ class MinionDaemon(Daemon):
     """One minion's agent."""
 
     def __init__(self, settings: MinionSettings, paths: Paths) -> None:
-        super().__init__("minion")
+        super().__init__("minion", Wear(max_memory=settings.max_memory, max_age=settings.max_age))
         self._settings = settings
         self._paths = paths
 
