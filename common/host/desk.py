@@ -37,8 +37,11 @@ class Desk:
         self._signals: dict[str, asyncio.Future[Stopped]] = {}
         self._ends: dict[Jid, set[asyncio.Future[Return]]] = {}
 
-    async def run(self, jid: Jid, fields: JobFields, secrets: Raw = NO_SECRETS) -> asyncio.Future[Return]:
+    async def run(self, jid: Jid, fields: JobFields, secrets: Raw = NO_SECRETS,
+                  within: float = START_WITHIN) -> asyncio.Future[Return]:
         """Begin a job here, with the secrets that `fields` does not show; the result is its return, once it ended.
+
+        A queue may hold it up for `within` seconds; then it is lost.
 
         Raises JrError when it cannot be called so.
         """
@@ -46,7 +49,7 @@ class Desk:
         self._ends.setdefault(jid, set()).add(ended)
         ended.add_done_callback(lambda done: self._leave(jid, done))
         try:
-            await self._committed(self._host.begin(jid, fields, START_WITHIN, now(), secrets))
+            await self._committed(self._host.begin(jid, fields, within, now(), secrets))
         except BaseException:
             ended.cancel()
             raise

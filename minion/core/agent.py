@@ -23,6 +23,7 @@ from common.messages import (
     Hello,
     Load,
     MasterKey,
+    Noted,
     Offer,
     Ping,
     Pong,
@@ -162,13 +163,17 @@ class Agent:
                 return [*self._host.publish(message, now, self.master_now(now))]
             case Stop():
                 return [*self._host.stop(message, now, self.master_now(now))]
-            case Ack():
-                return [*self._host.ack(message, now)]
+            case Ack() | Noted():
+                return self._settled(message, now)
             case Pong():
                 self._told(message.n, message.time, now)
             case Rotate() | Taken() | MasterKey():
                 return self._rekey(message, now)
         return []
+
+    def _settled(self, message: Ack | Noted, now: Now) -> list[do.Effect]:
+        """The master has stored what it was told."""
+        return [do.VerdictsNoted(message.n)] if isinstance(message, Noted) else [*self._host.ack(message, now)]
 
     def _rekey(self, message: Rotate | Taken | MasterKey, now: Now) -> list[do.Effect]:
         match message:

@@ -55,5 +55,11 @@ class Complain(Struct, frozen=True):
     reason: str
 
 
+class VerdictsNoted(Struct, frozen=True):
+    """The master has the verdicts of the schedule up to this place of the journal."""
+
+    place: int
+
+
 Effect = (OpenLine | OpenEnrol | CloseLine | SendLine | MakeKey | TakeUpKey | KeepMasters | CatchUp | Complain
-          | host.Effect)
+          | VerdictsNoted | host.Effect)
