@@ -76,8 +76,9 @@ def test_what_a_period_may_not_say(fields: Any, reason: str) -> None:
     assert "\n" not in problems["night"]
     assert "office" in found
     assert "office" not in problems
-    with pytest.raises(UsageError, match="cannot use the period 'night': "):
+    with pytest.raises(UsageError) as caught:
         parse_periods({"night": fields, **others}, UTC)
+    assert reason in str(caught.value)
 
 
 def test_who_needs_a_bad_one_is_bad_as_well() -> None:
