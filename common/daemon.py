@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from common import clock
 from common.aio import cancelled
@@ -26,13 +27,19 @@ class Daemon(ABC):
         self._log = logging.getLogger(f"jr.{name}")
         self._stop = asyncio.Event()
         self._failure: str | None = None
+        self.hung_up: Callable[[], None] = lambda: None
+        """What SIGHUP does: it reads anew what may be read while the daemon runs."""
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, or until it is worn. Running jobs go on without the daemon. Raises JrError."""
+        """Serve until SIGTERM or SIGINT, or until it is worn; SIGHUP is for `hung_up`. Running jobs go on without it.
+
+        Raises JrError.
+        """
         limits.raise_files()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self.hung_up())
         async with contextlib.AsyncExitStack() as stack:
             if await self._opened(stack):
                 self._log.info("ready", extra={"action": f"{self._name}.ready"})

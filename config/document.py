@@ -18,10 +18,17 @@ FILE_LIMIT = 1024 * 1024
 
 @dataclass(frozen=True)
 class Document:
-    """What a settings file says. Both are empty when there is no file."""
+    """What a settings file says. All are empty when there is no file."""
 
     values: dict[str, Any] = field(default_factory=dict)
     lines: dict[str, int] = field(default_factory=dict)
+    inner: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Lines of the keys in the mappings that top-level keys have."""
+
+    def line(self, key: str, name: str | None = None) -> str:
+        """` line 7`, to follow the file: where a key stands, or a name in its mapping; empty where nobody knows."""
+        found = self.lines.get(key) if name is None else self.inner.get((key, name), self.lines.get(key))
+        return "" if found is None else f" line {found}"
 
 
 class _Refused(Exception):
@@ -83,8 +90,10 @@ def _parse(text: str) -> Document:
         for key in _repeated(node):
             raise _Refused(f" line {key.start_mark.line + 1}: {escape(str(key.value)[:100])} stands there twice")
         lines = {str(key.value): key.start_mark.line + 1 for key, _ in node.value}
+        inner = {(str(key.value), str(name.value)): name.start_mark.line + 1
+                 for key, value in node.value if isinstance(value, yaml.MappingNode) for name, _ in value.value}
         values = loader.construct_document(node)
-        return Document({str(key): value for key, value in values.items()}, lines)
+        return Document({str(key): value for key, value in values.items()}, lines, inner)
     finally:
         loader.dispose()
 

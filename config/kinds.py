@@ -13,8 +13,6 @@ from common.durations import DURATION, SIZE, parse_duration, parse_size
 from common.errors import UsageError
 from common.ids import MASTER, MinionId
 from common.link import KEY_TEXT
-from common.schedule.entries import parse_entries
-from common.schedule.model import Entry
 from common.text import nearest
 
 FACTS_LIMIT = 48 * 1024
@@ -36,6 +34,8 @@ class Kind:
     """True when text from the environment is the value itself, and not YAML."""
     secret: bool = False
     """True when the value must not be shown."""
+    apart: bool = False
+    """True when the value is looked at elsewhere, part by part, so that what is wrong in it costs only itself."""
 
 
 def _text(check: Callable[[str], object]) -> Callable[[Any], str]:
@@ -139,10 +139,6 @@ def _facts(value: Any) -> dict[str, Any]:
     return value
 
 
-def _schedule(value: Any) -> dict[str, Entry]:
-    return parse_entries(value)
-
-
 ADDRESS = Kind("an IP address of this host, such as 0.0.0.0 for all", _text(_address), verbatim=True)
 HOST = Kind("a host name or an IP address", _text(_HOST.fullmatch), verbatim=True)
 PUBLIC_KEY = Kind("the 40 characters that `jr-key finger` shows on the master", _text(KEY_TEXT.fullmatch),
@@ -153,5 +149,6 @@ MINION_ID = Kind("a minion id: a-z, 0-9, dot, underscore and dash, 63 characters
                  _minion_id, verbatim=True)
 FOLDERS = Kind("a list of absolute paths", _folders)
 FACTS = Kind("a mapping of names to plain data", _facts)
-SCHEDULE = Kind("a mapping of names to entries", _schedule)
+SCHEDULE = Kind("a mapping of names to entries", lambda value: value, apart=True)
+PERIODS = Kind("a mapping of names to periods", lambda value: value, apart=True)
 PORT = number(1, 65_535)

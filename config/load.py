@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import fields
@@ -74,9 +74,29 @@ def load_minion(
     return _load(MinionSettings, paths.minion_settings, "JR_MINION_", environ, flags or {}, computed)
 
 
+class Source(NamedTuple):
+    """Where the schedule of a daemon comes from."""
+
+    settings: Path
+    folder: Path
+    given: Mapping[str, tuple[Any, str]] = {}
+    """What a variable or a flag says in the place of the settings file, and the name of that; by key."""
+
+
+def source_of(loaded: Loaded[Any], settings: Path, folder: Path) -> Source:
+    """Where the schedule comes from: these files, and what a variable or a flag says in the place of the first."""
+    given = {key: (getattr(loaded.settings, key), loaded.origin(key)) for key, kind in
+             _options(type(loaded.settings)).items()
+             if kind.apart and loaded.origin(key) != DEFAULT and not loaded.origin(key).startswith(f"{settings} line ")}
+    return Source(settings, folder, given)
+
+
 def describe(loaded: Loaded[Any]) -> list[str]:
-    """One line for each option, for `--check-config`: its value and where it came from. Secrets are not shown."""
-    options = _options(type(loaded.settings))
+    """One line for each option, for `--check-config`: its value and where it came from. Secrets are not shown.
+
+    Schedules and periods come from more files than this one: `config.review` tells of them.
+    """
+    options = {key: kind for key, kind in _options(type(loaded.settings)).items() if not kind.apart}
     return [
         f"{key}: {'(hidden)' if kind.secret and value else _shown(value)}  ({loaded.origin(key)})"
         for key, kind in options.items()
@@ -135,10 +155,7 @@ def _read(options: Mapping[str, Kind], given: _Given) -> Any:
     try:
         return kind.read(read_value(given.value) if given.typed and not kind.verbatim else given.value)
     except UsageError as error:
-        reason = str(error)
-        # The schedule's own line names the entry and its key already.
-        own = reason.removeprefix("cannot use the ")
-        raise UsageError(own if own != reason else f"{key} must be {reason}") from error
+        raise UsageError(f"{key} must be {error}") from error
     except ValueError as error:
         shown = "" if kind.secret else f" is {_shown(given.value)}, and"
         raise ValueError(f"{key}{shown} must be {kind.allowed}") from error

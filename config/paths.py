@@ -26,6 +26,15 @@ class Paths:
         return self._base / "etc/jr/minion.yaml"
 
     @property
+    def master_schedules(self) -> Path:
+        """Not the minion's: a host may have both."""
+        return self._base / "etc/jr/master-schedule.d"
+
+    @property
+    def minion_schedules(self) -> Path:
+        return self._base / "etc/jr/schedule.d"
+
+    @property
     def master_state(self) -> Path:
         return self._base / "var/lib/jr/master"
 

@@ -8,7 +8,6 @@ from msgspec import Struct
 
 from common.codec import RETURN_LIMIT
 from common.ids import MinionId
-from common.schedule.model import Entry
 from config import kinds
 
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], kinds.choice("debug", "info", "warning", "error")]
@@ -24,6 +23,9 @@ MaxMemory = Annotated[int, kinds.unlimited(kinds.size("16M", "1024G"))]
 """Bytes of the daemon's own process above which it ends, to be started anew; 0 is no limit."""
 MaxAge = Annotated[float, kinds.unlimited(kinds.duration("1s", "3650d"))]
 """How long it runs until it ends, to be started anew; 0 is no limit."""
+Schedule = Annotated[Any, kinds.SCHEDULE]
+"""As it stands there: `config.schedules` reads it again, with lines and with the files beside it."""
+Periods = Annotated[Any, kinds.PERIODS]
 OutputLimit = Annotated[int, kinds.size("4k", "1G")]
 
 
@@ -62,6 +64,8 @@ class MasterSettings(Struct, frozen=True, kw_only=True):
     max_age: MaxAge = 0.0
     containment: Containment = "auto"
     runner_dirs: Folders = ()
+    schedule: Schedule = {}
+    periods: Periods = {}
     log_level: LogLevel = "info"
     log_format: LogFormat = "text"
 
@@ -89,6 +93,7 @@ class MinionSettings(Struct, frozen=True, kw_only=True):
     containment: Containment = "auto"
     function_dirs: Folders = ()
     facts: Annotated[dict[str, Any], kinds.FACTS] = {}
-    schedule: Annotated[dict[str, Entry], kinds.SCHEDULE] = {}
+    schedule: Schedule = {}
+    periods: Periods = {}
     log_level: LogLevel = "info"
     log_format: LogFormat = "text"

@@ -20,6 +20,7 @@ from common.proc.limits import most_jobs
 from common.proc.loader import load
 from common.version import VERSION
 from config.settings import MinionSettings
+from config.shelf import Shelf
 from minion.core.agent import Agent, Identity
 from minion.core.keychain import Keychain
 from minion.facts import collect
@@ -40,8 +41,10 @@ class Parts(NamedTuple):
 
 
 def assemble(settings: MinionSettings, state: Path, start: int, token: str | None, out: Out,
-             keys: Keychain | None = None) -> Parts:
+             keys: Keychain | None = None, shelf: Shelf | None = None) -> Parts:
     """Make the parts; `start` counts the starts of the agent, `out` carries messages away, `keys` open its line.
+
+    `shelf` has the schedule; without it there is none.
 
     Raises JrError when the state folder cannot be used.
     """
@@ -54,8 +57,8 @@ def assemble(settings: MinionSettings, state: Path, start: int, token: str | Non
     identity = Identity(version=VERSION, boot_id=clock.boot_id(), start=start, facts=Raw(pack(facts)),
                         claim=Enrol(id=settings.id, version=VERSION, token=token))
     agent = Agent(identity, host, random.random, keys or Keychain(Key(""), None, [Key("")]))
-    scheduler = Scheduler(settings.schedule, settings.id, settings.grace)
-    handle = Handle(settings, host, agent, scheduler, facts, loaded)
+    scheduler = Scheduler({} if shelf is None else shelf.entries, settings.id, settings.grace)
+    handle = Handle(settings, host, agent, scheduler, facts, loaded, shelf)
     config: dict[str, Any] = {"packages": [FUNCTIONS], "dirs": list(settings.function_dirs),
                               "entry_points": ENTRY_POINTS, "containment": settings.containment}
     handle.hands = HostShell(host, state, config, out, inline, handle)

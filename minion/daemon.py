@@ -17,8 +17,10 @@ from common.host.shell import ROOM_AGAIN
 from common.host.writer import BALLAST, BALLAST_FILE
 from common.log import limited
 from common.wear import Wear
+from config.load import Source
 from config.paths import Paths
 from config.settings import MinionSettings
+from config.shelf import shelf_of
 from minion.assembly import assemble
 from minion.calls import Calls
 from minion.core.keychain import Keychain
@@ -31,10 +33,12 @@ from minion.where import Where, where
 class MinionDaemon(Daemon):
     """One minion's agent."""
 
-    def __init__(self, settings: MinionSettings, paths: Paths) -> None:
+    def __init__(self, settings: MinionSettings, paths: Paths, source: Source) -> None:
+        """`source` is where the schedule comes from."""
         super().__init__("minion", Wear(max_memory=settings.max_memory, max_age=settings.max_age))
         self._settings = settings
         self._paths = paths
+        self._source = source
 
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
         settings = self._settings
@@ -46,7 +50,9 @@ class MinionDaemon(Daemon):
         starts = Starts(state)
         link = Link(master, pki, starts, self.fatal)
         token = None if master is None else master.token
-        parts = assemble(settings, state, await self._count_start(state, starts), token, link, _keychain(pki, master))
+        shelf = shelf_of(self._source)
+        parts = assemble(settings, state, await self._count_start(state, starts), token, link, _keychain(pki, master),
+                         shelf)
         stack.push_async_callback(parts.hands.close)
         link.open(parts)
         stack.callback(link.close)
@@ -61,6 +67,8 @@ class MinionDaemon(Daemon):
         link.start()
         parts.scheduler.open(parts.hands)
         stack.callback(parts.scheduler.close)
+        stack.push_async_callback(cancelled, shelf.open(parts.scheduler.keep, parts.scheduler.load, self.fatal))
+        self.hung_up = shelf.reload_soon
 
     async def _count_start(self, state: Path, starts: Starts) -> int:
         """See `Starts.count`; on a full disk it takes what is set aside, or waits for room. Raises JrError."""

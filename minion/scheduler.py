@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Raw
@@ -16,7 +16,9 @@ from common.host.shell import HostShell
 from common.ids import Jid, MinionId, mint
 from common.messages import JobFields
 from common.schedule.engine import Due, Engine
+from common.schedule.layers import Change
 from common.schedule.model import Entry
+from common.schedule.periods import Period
 from common.secrets import hide
 from common.values import ArgumentsError
 
@@ -50,6 +52,17 @@ class Scheduler:
             self._timer.cancel()
         for task in self._tasks:
             task.cancel()
+
+    async def load(self, entries: Mapping[str, Entry], periods: Mapping[str, Period]) -> None:
+        """These are the entries from now on; those that did not change keep their state."""
+        self._engine.load(entries, clock.wall())
+        if self._timer is not None:
+            self._timer.cancel()
+        self._arm()
+
+    async def keep(self, changes: Sequence[Change]) -> None:
+        """Keep what was changed at run time."""
+        raise JrError("cannot keep changes of the schedule: edit its files")
 
     def adopted(self, jid: Jid, name: str) -> None:
         """A run of an earlier start of the agent goes on: the next one waits for it."""

@@ -28,9 +28,10 @@ from common.pairs import of_return
 from common.proc import lock
 from common.proc.directory import JobFolders
 from common.requests import CallRequest, checked, job_and_secrets
-from config.load import load_minion
+from config.load import load_minion, source_of
 from config.paths import Paths
 from config.settings import MinionSettings
+from config.shelf import Shelf, shelf_of
 from minion.assembly import Parts, assemble
 
 ENDING = 30.0
@@ -69,10 +70,12 @@ def run_alone(paths: Paths, request: Mapping[str, Any], begun: Callable[[str], N
 
     `begun` is told the jid of a job that goes on without this process from there on.
     """
-    settings = load_minion(paths).settings
+    loaded = load_minion(paths)
+    settings = loaded.settings
+    shelf = shelf_of(source_of(loaded, paths.minion_settings, paths.minion_schedules))
     wanted = checked({"v": VERSION, "verb": "call", **request}, CallRequest)
     with _held_back() as interrupted:
-        found = asyncio.run(call(settings, paths, *job_and_secrets(wanted, _user(), settings.grace)))
+        found = asyncio.run(call(settings, paths, *job_and_secrets(wanted, _user(), settings.grace), shelf))
     if isinstance(found, Path):
         begun(found.name)
     if interrupted:
@@ -106,7 +109,8 @@ def _user() -> str:
         return f"uid {os.getuid()}"
 
 
-async def call(settings: MinionSettings, paths: Paths, fields: JobFields, secrets: Raw) -> Return | Path:
+async def call(settings: MinionSettings, paths: Paths, fields: JobFields, secrets: Raw,
+               shelf: Shelf | None = None) -> Return | Path:
     """Run a function here, with the secrets that `fields` does not show, and give its return.
 
     The path of a claim instead: a supervisor has the job, and `wait` waits for its end without the state folder's lock.
@@ -122,7 +126,7 @@ async def call(settings: MinionSettings, paths: Paths, fields: JobFields, secret
         stack.callback(held.release)
         out = Alone()
         # No agent is there to start what would have to wait, so nothing waits.
-        parts = assemble(structs.replace(settings, max_jobs=0), state, 0, None, out)
+        parts = assemble(structs.replace(settings, max_jobs=0), state, 0, None, out, shelf=shelf)
         stack.push_async_callback(parts.hands.close)
         await parts.hands.open(patient=False)
         return await _run(parts, out, mint(clock.wall(), None, settings.id), fields, secrets)

@@ -103,6 +103,15 @@ class Engine:
         """`now` is epoch seconds, from which intervals count; `zone` is where cron entries live that name none."""
         self._slots = {name: _Slot(entry, now, zone) for name, entry in entries.items()}
         self._now = now
+        self._zone = zone
+
+    def load(self, entries: Mapping[str, Entry], now: float) -> None:
+        """These are the entries from now on; those that did not change keep their state."""
+        former = self._slots
+        self._slots = {name: former[name] if name in former and former[name].entry == entry
+                       else _Slot(entry, now, self._zone) for name, entry in entries.items()}
+        for name, slot in self._slots.items():
+            slot.running = name in former and former[name].running
 
     def next(self) -> float | None:
         """When the next run is planned; None when none is. The clock may be set meanwhile: sleep by `wait`."""

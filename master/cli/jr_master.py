@@ -14,8 +14,9 @@ from common.cli.options import root_option
 from common.errors import Exit, UsageError
 from common.files import FolderLock, private_folder
 from common.log import setup
-from config.load import describe, load_master
+from config.load import SettingsError, describe, load_master, source_of
 from config.paths import Paths, find
+from config.shelf import review
 from master.daemon import MasterDaemon
 from master.store.backups import Backups
 
@@ -40,7 +41,11 @@ def command(root: str | None, check_config: bool, log_level: str | None, log_for
     paths = find(root, os.environ)
     loaded = load_master(paths, os.environ, {"log_level": log_level, "log_format": log_format})
     if check_config:
-        click.echo("\n".join(describe(loaded)))
+        source = source_of(loaded, paths.master_settings, paths.master_schedules)
+        entries, problems = review(source, master=True)
+        click.echo("\n".join([*describe(loaded), *entries]))
+        if problems:
+            raise SettingsError(problems)
         return Exit.OK
     backups = Backups(paths.master_state / "jr.db", loaded.settings.backups)
     if backup:

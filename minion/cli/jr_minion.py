@@ -14,8 +14,9 @@ from common.files import private_folder
 from common.join import read_join
 from common.keys import ensure, fingerprint
 from common.log import setup
-from config.load import describe, load_minion
+from config.load import SettingsError, describe, load_minion, source_of
 from config.paths import find
+from config.shelf import review
 from minion.daemon import MinionDaemon
 
 
@@ -37,17 +38,21 @@ def command(root: str | None, join: str | None, minion_id: str | None, finger: b
     paths = find(root, os.environ)
     flags = {"join": join, "id": minion_id, "log_level": log_level, "log_format": log_format}
     loaded = load_minion(paths, os.environ, flags)
+    source = source_of(loaded, paths.minion_settings, paths.minion_schedules)
     if check_config:
         if loaded.settings.join:
             read_join(loaded.settings.join)
-        click.echo("\n".join(describe(loaded)))
+        entries, problems = review(source)
+        click.echo("\n".join([*describe(loaded), *entries]))
+        if problems:
+            raise SettingsError(problems)
         return Exit.OK
     if finger:
         pair = ensure(private_folder(paths.minion_state) / "pki", "minion")
         click.echo(f"{loaded.settings.id}  {fingerprint(pair.public)}")
         return Exit.OK
     setup(loaded.settings.log_level, loaded.settings.log_format)
-    asyncio.run(MinionDaemon(loaded.settings, paths).run())
+    asyncio.run(MinionDaemon(loaded.settings, paths, source).run())
     return Exit.OK
 
 

@@ -1,0 +1,129 @@
+"""What one file says of the schedule: its entries, its periods, the changes that were saved; each with its line.
+
+A thing that makes no sense is told with file and line, and costs only itself.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from common.schedule.layers import Change, Filed, Saved
+from common.text import escape, nearest
+from config.document import Document, read_document
+
+SCHEDULE = "schedule"
+PERIODS = "periods"
+_SAVED = ("schedule", "changed", "deleted")
+_WRITABLE = stat.S_IWOTH
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one file, or one variable, says."""
+
+    entries: dict[str, Filed] = field(default_factory=dict)
+    periods: dict[str, Filed] = field(default_factory=dict)
+    saved: dict[str, Saved] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def settings_part(path: Path, given: Mapping[str, tuple[Any, str]]) -> Part:
+    """The `schedule:` and `periods:` of a settings file; `given` are those that a variable or a flag says instead,
+    with the name of that. Raises UsageError when the file cannot be read.
+    """
+    document = read_document(path)
+    part = Part(warnings=_open_to_others(path))
+    for key, into in ((SCHEDULE, part.entries), (PERIODS, part.periods)):
+        value, origin = given.get(key, (document.values.get(key), None))
+        _section(value, _origins(path, document, key, origin), key, into, part.problems)
+    return part
+
+
+def folder_part(path: Path) -> Part:
+    """A file of the folder: a mapping of names to entries, or one with `schedule` and `periods`. Raises UsageError."""
+    document = read_document(path)
+    part = Part(warnings=_open_to_others(path))
+    sections = (SCHEDULE, PERIODS)
+    if not any(key in document.values for key in sections):
+        inner = {(SCHEDULE, name): line for name, line in document.lines.items()}
+        document = Document({SCHEDULE: document.values} if document.values else {}, {}, inner)
+    part.problems.extend(_strange(path, document, sections))
+    for key, into in ((SCHEDULE, part.entries), (PERIODS, part.periods)):
+        _section(document.values.get(key), _origins(path, document, key), key, into, part.problems)
+    return part
+
+
+def saved_part(path: Path) -> Part:
+    """The file of saved changes, as `Book.saved` makes its document. Raises UsageError."""
+    document = read_document(path)
+    part = Part(warnings=_open_to_others(path))
+    part.problems.extend(_strange(path, document, _SAVED))
+    for key, whole in (("schedule", True), ("changed", False)):
+        found: dict[str, Filed] = {}
+        _section(document.values.get(key), _origins(path, document, key), key, found, part.problems)
+        part.saved.update({name: Saved(Change(name=name, fields=dict(filed.fields), whole=whole), filed.origin)
+                           for name, filed in found.items()})
+    deleted = document.values.get("deleted") or []
+    origin = f"{path}{document.line('deleted')}"
+    if not isinstance(deleted, list) or not all(isinstance(name, str) for name in deleted):
+        part.problems.append(f"cannot use {origin}: deleted must be a list of names")
+    else:
+        part.saved.update({name: Saved(Change(name=name, fields=None), origin) for name in deleted})
+    return part
+
+
+Origins = Callable[[str | None], str]
+"""Where the section stands, or a name in it."""
+
+
+def _origins(path: Path, document: Document, key: str, other: str | None = None) -> Origins:
+    return lambda name: other or f"{path}{document.line(key, name)}"
+
+
+def _section(value: Any, origins: Origins, key: str, into: dict[str, Filed], problems: list[str]) -> None:
+    if value is None:
+        return
+    if not isinstance(value, dict):
+        problems.append(f"cannot use {origins(None)}: {key} must be a mapping of names to "
+                        f"{'periods' if key == PERIODS else 'entries'}")
+        return
+    for name, fields in value.items():
+        origin, word = origins(str(name)), "period" if key == PERIODS else "schedule"
+        if not isinstance(name, str):
+            problems.append(f"cannot use {origin}: {word} {_told(name)}: a name is text; put it in quotes")
+        elif not isinstance(fields, dict):
+            problems.append(f"cannot use {origin}: {word} '{_told(name)}': it must be a mapping")
+        else:
+            into[name] = Filed(fields, origin)
+
+
+def _strange(path: Path, document: Document, sections: tuple[str, ...]) -> Iterator[str]:
+    for key in document.values:
+        if key not in sections:
+            yield (f"cannot use {path}{document.line(key)}: there is no section \"{_told(key)}\" beside "
+                   f"{' and '.join(sections)}{nearest(key, sections)}")
+
+
+def _open_to_others(path: Path) -> list[str]:
+    """A line for each way in which somebody else could change what runs here."""
+    found = []
+    for place in (path, path.parent):
+        try:
+            status = os.stat(place)
+        except OSError:
+            continue  # it is gone; there is nothing that anybody could write
+        if status.st_mode & _WRITABLE and not status.st_mode & stat.S_ISVTX:
+            found.append(f"{place} can be written by every user of this host, who can so run anything as this one")
+        elif status.st_uid not in (0, os.geteuid()):
+            found.append(f"{place} belongs to user {status.st_uid}, who can so run anything here as this one")
+    return found
+
+
+def _told(name: object) -> str:
+    return escape(str(name)[:100])

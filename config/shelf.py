@@ -1,0 +1,186 @@
+"""The schedule of a daemon: its files, what was changed of it at run time, and the scheduler that is told of both."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from common import clock
+from common.aio import guarded
+from common.errors import JrError
+from common.schedule.book import Book
+from common.schedule.entries import parse_entry
+from common.schedule.layers import Change, Parse
+from common.schedule.model import Entry
+from common.schedule.periods import Period
+from config.load import Source
+from config.schedules import ENTRIES_LIMIT, Reader, Reading, problem_at
+
+LOOK = 2.0
+"""Seconds between two looks at the files."""
+SETTLE = 1.0
+"""Seconds after which a file that has changed is looked at again."""
+
+Keep = Callable[[Sequence[Change]], Awaitable[None]]
+"""Makes changes durable; one that is `nothing` is forgotten. Raises JrError."""
+Apply = Callable[[Mapping[str, Entry], Mapping[str, Period]], Awaitable[None]]
+"""Has the scheduler go by these entries and periods from now on. Raises JrError."""
+
+_log = logging.getLogger("jr.schedule")
+
+
+class Shelf:
+    """Where the entries of a daemon stand."""
+
+    def __init__(self, reader: Reader, parse: Parse, changes: Iterable[Change] = ()) -> None:
+        """Reads the files at once. `changes` are those that were kept."""
+        self._reader = reader
+        self._reading = reader.read()
+        self.book = Book(parse, changes, ENTRIES_LIMIT)
+        self.book.load(self._reading.files)
+        self._keep: Keep | None = None
+        self._apply: Apply | None = None
+        self._order = asyncio.Lock()
+        self._asked = asyncio.Event()
+        self._told: set[str] = set()
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """The entries that hold."""
+        return self.book.entries
+
+    @property
+    def periods(self) -> Mapping[str, Period]:
+        """The periods that can be used."""
+        return self._reading.periods
+
+    @property
+    def problems(self) -> list[str]:
+        """One line for each thing that cannot be used, with file and line; the rest goes on."""
+        return [*self._reading.problems, *(problem_at(each.origin, each.problem) for each in self.book.broken)]
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What can be used, and should not be so."""
+        return self._reading.warnings
+
+    def open(self, keep: Keep, apply: Apply, fatal: Callable[[str], None]) -> asyncio.Task[None]:
+        """Say in the log what is wrong, and watch the files from now on; the task is to be cancelled at the end."""
+        self._keep, self._apply = keep, apply
+        self._say()
+        return guarded(self._watch, "the watch over the files of the schedule", fatal)
+
+    def reload_soon(self) -> None:
+        """Read the files now, without waiting for it: SIGHUP."""
+        self._asked.set()
+
+    # verbs
+
+    async def change(self, make: Callable[[Book], list[Change]]) -> list[Change]:
+        """Make changes, such as `lambda book: book.add(...)`; they are durable and hold when this comes back.
+
+        Raises JrError, and then nothing has changed, unless the scheduler could not be told.
+        """
+        async with self._order:
+            changes = make(self.book)
+            if changes:
+                await self._commit(changes)
+                await self._tell()
+            return changes
+
+    async def reload(self, *, forget: bool = False) -> Reading:
+        """Read the files now; `forget` gives up what was changed at run time since the last save. Raises JrError."""
+        async with self._order:
+            reading = await asyncio.to_thread(self._reader.read)
+            if forget:
+                await self._commit(self.book.forget())
+            await self._take(reading)
+            return reading
+
+    async def save(self) -> Path:
+        """Write all changes into the file of saved changes, and give them up here. Raises JrError."""
+        async with self._order:
+            path = await asyncio.to_thread(self._reader.save, self.book.saved())
+            # A crash here leaves the changes in both places, which makes the same entries.
+            reading = await asyncio.to_thread(self._reader.read)
+            await self._commit(self.book.forget())
+            await self._take(reading)
+            return path
+
+    # files
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(SETTLE if self._reader.settling else LOOK):
+                    await self._asked.wait()
+            except TimeoutError:
+                pass  # nobody has asked: have a look
+            async with self._order:
+                asked = self._asked.is_set()
+                self._asked.clear()
+                reading = await asyncio.to_thread(self._reader.read if asked else self._reader.look)
+                if reading is not None:
+                    await self._taken(reading)
+
+    async def _taken(self, reading: Reading) -> None:
+        try:
+            await self._take(reading)
+        except JrError as error:
+            _log.error("%s", error, extra={"action": "schedule.failed"})
+
+    async def _take(self, reading: Reading) -> None:
+        self._reading = reading
+        self.book.load(reading.files)
+        self._say()
+        await self._tell()
+
+    async def _commit(self, changes: Sequence[Change]) -> None:
+        assert self._keep is not None
+        await self._keep(changes)
+        self.book.take(changes)
+
+    async def _tell(self) -> None:
+        assert self._apply is not None
+        await self._apply(self.entries, self.periods)
+
+    def _say(self) -> None:
+        """Log what is there, and each problem that was not told before."""
+        problems = self.problems
+        _log.info("the schedule has %d entries, and %d problems", len(self.entries), len(problems),
+                  extra={"action": "schedule.loaded"})
+        for line in problems:
+            if line not in self._told:
+                _log.error("%s", line, extra={"action": "schedule.broken"})
+        for line in self.warnings:
+            if line not in self._told:
+                _log.warning("%s", line, extra={"action": "schedule.open"})
+        self._told = {*problems, *self.warnings}
+
+    def origins(self) -> dict[str, dict[str, Any]]:
+        """Of each entry that holds where it comes from, and what of it was changed; for lists."""
+        return {name: {"origin": placed.origin, "changed": list(placed.changed)}
+                for name, placed in self.book.placed.items()}
+
+    def broken(self) -> list[dict[str, str]]:
+        """Entries that cannot be used, for lists."""
+        return [{"name": each.name, "origin": each.origin, "problem": each.problem} for each in self.book.broken]
+
+
+def shelf_of(source: Source, changes: Iterable[Change] = (), *, master: bool = False) -> Shelf:
+    """The shelf of this host's minion, or of its master; reads the files."""
+    zone = clock.local_zone()
+    return Shelf(Reader(source, zone), partial(parse_entry, master=master, zone=zone),
+                 changes)
+
+
+def review(source: Source, *, master: bool = False) -> tuple[list[str], list[str]]:
+    """For `--check-config`: a line for each entry and period that can be used, with its origin; and all problems."""
+    shelf = shelf_of(source, master=master)
+    placed = shelf.book.placed.items()
+    lines = [f"schedule {name}: {each.entry.function}  ({each.origin})" for name, each in placed]
+    return [*lines, *(f"period {name}" for name in shelf.periods)], shelf.problems

@@ -1,0 +1,416 @@
+"""The files of a schedule, real ones: what they may say, how edits are noticed, what a bad one costs. # S24 F30 I19"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from common.errors import DeniedError, JrError
+from common.schedule.book import Book
+from common.schedule.entries import parse_entry
+from common.schedule.layers import Change
+from common.schedule.model import Entry
+from common.schedule.periods import Period
+from config import schedules, shelf
+from config.load import Source
+from config.schedules import Reader, Reading
+from config.shelf import Shelf
+from tests.lib.wait import until
+
+EVERY = "{function: test.ping, every: %s}"
+
+
+class Files:
+    """A settings file and its folder."""
+
+    def __init__(self, base: Path) -> None:
+        self.settings = base / "minion.yaml"
+        self.folder = base / "schedule.d"
+        self.folder.mkdir()
+        self.source = Source(self.settings, self.folder)
+        self.reader = self.again()
+
+    def again(self, **given: tuple[Any, str]) -> Reader:
+        return Reader(self.source._replace(given=given), UTC)
+
+    def write(self, name: str, text: str) -> Path:
+        """Replace a file at once, as a careful program does."""
+        path = self.settings if name == "minion.yaml" else self.folder / name
+        beside = path.with_name(f".{path.name}.new")
+        beside.write_text(text)
+        beside.rename(path)
+        return path
+
+    def shown(self, text: str) -> str:
+        return text.replace(str(self.folder), "D").replace(str(self.settings), "S")
+
+    def problems(self, reading: Reading) -> list[str]:
+        """All that is wrong, as a daemon tells it."""
+        made = Book(parse_entry)
+        made.load(reading.files)
+        return [self.shown(line) for line in
+                (*reading.problems, *(schedules.problem_at(each.origin, each.problem) for each in made.broken))]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+def entries(reading: Reading | None) -> dict[str, Entry]:
+    assert reading is not None
+    made = Book(parse_entry)
+    made.load(reading.files)
+    return made.entries
+
+
+def test_entries_stand_in_the_settings_file_and_in_files_beside_it(files: Files) -> None:
+    files.write("minion.yaml", f"id: m1\nschedule:\n  tidy: {EVERY % '5s'}\n")
+    files.write("b.yaml", f"beat: {EVERY % '7s'}\n")
+    files.write("a.yaml", "schedule:\n  nightly: {function: test.ping, cron: 0 3 * * *, during: night}\n"
+                          "periods:\n  night: {monday - sunday: '22:00-06:00'}\n")
+    files.write(".hidden.yaml", "x: {}")
+    files.write("notes.txt", "no entries")
+    reading = files.reader.read()
+    assert list(entries(reading)) == ["tidy", "nightly", "beat"]
+    assert list(reading.periods) == ["night"]
+    assert {name: files.shown(filed.origin) for name, filed in reading.files.entries.items()} == {
+        "tidy": "S line 3", "nightly": "D/a.yaml line 2", "beat": "D/b.yaml line 1"}
+    assert (reading.problems, reading.warnings) == ((), ())
+
+
+@pytest.mark.parametrize("nothing", ["", "# nothing\n", "{}", "schedule:\n", "schedule: {}\nperiods: {}\n"])
+def test_an_empty_schedule_is_no_trouble(files: Files, nothing: str) -> None:  # P26
+    assert entries(files.reader.read()) == {}
+    files.write("minion.yaml", nothing)
+    files.write("a.yaml", nothing)
+    reading = files.reader.read()
+    assert (entries(reading), reading.problems) == ({}, ())
+
+
+def test_a_variable_stands_in_the_place_of_the_settings_file(files: Files) -> None:
+    for text in (None, f"schedule: {{tidy: {EVERY % '5s'}}}"):
+        if text:
+            files.write("minion.yaml", text)
+        reading = files.again(schedule=({"beat": {"function": "test.ping", "every": 3}}, "JR_MINION_SCHEDULE")).read()
+        assert list(entries(reading)) == ["beat"]
+        assert reading.files.entries["beat"].origin == "JR_MINION_SCHEDULE"
+
+
+@pytest.mark.parametrize(("text", "line"), [
+    ("good: GOOD\nbad: {function: test.ping, every: soon}", "cannot use D/a.yaml line 2: schedule 'bad': every is"),
+    ("good: GOOD\n\nbad: {function: test.ping, evry: 5s}", "D/a.yaml line 3: schedule 'bad': it has no key 'evry'"),
+    ("good: GOOD\nbad: 5", "cannot use D/a.yaml line 2: schedule 'bad': it must be a mapping"),
+    ("schedule:\n  good: GOOD\n  7: GOOD", "cannot use D/a.yaml line 3: schedule 7: a name is text; put it in quotes"),
+    ("good: GOOD\ntidy: GOOD", "cannot use D/a.yaml line 2: schedule 'tidy' stands in S line 1 already"),
+    ("good: GOOD\nbad: {function: test.ping, every: 5s, during: day}",
+     "cannot use D/a.yaml line 2: schedule 'bad': it names the period 'day', which is not there"),
+    ("schedule: {good: GOOD}\nperiod: {}", 'cannot use D/a.yaml line 2: there is no section "period" beside'),
+    ("schedule: {good: GOOD}\nperiods: [1]", "D/a.yaml line 2: periods must be a mapping of names to periods"),
+    ("schedule: {good: GOOD}\nperiods: {x: 5}", "cannot use D/a.yaml line 2: period 'x': it must be a mapping"),
+    ("schedule: {good: GOOD}\nperiods:\n  x: {mon: '9-17'}", "D/a.yaml line 3: period 'x'"),
+])
+def test_what_is_wrong_is_named_with_file_and_line_and_costs_only_itself(files: Files, text: str, line: str) -> None:
+    files.write("minion.yaml", f"schedule: {{tidy: {EVERY % '5s'}}}")
+    files.write("a.yaml", text.replace("GOOD", EVERY % "9s"))
+    files.write("b.yaml", f"beat: {EVERY % '9s'}")
+    reading = files.reader.read()
+    problems = files.problems(reading)
+    assert len(problems) == 1
+    assert line in problems[0]
+    assert problems[0].startswith("cannot use ")
+    assert set(entries(reading)) == {"tidy", "good", "beat"}
+
+
+def test_a_period_that_makes_no_sense_costs_those_that_need_it(files: Files) -> None:  # I19
+    files.write("a.yaml", """
+schedule:
+  first: {function: test.ping, every: 5s, during: [late]}
+  second: {function: test.ping, every: 5s, except: [day]}
+  third: {function: test.ping, every: 5s}
+periods:
+  day: {monday - friday: '09:00-17:00'}
+  late: {saturday: '99'}
+  both: {sunday: '00:00-24:00', includes: [late]}
+  a: {sunday: '00:00-24:00', includes: [b]}
+  b: {sunday: '00:00-24:00', includes: [a]}
+""")
+    reading = files.reader.read()
+    assert list(reading.periods) == ["day"]
+    assert list(entries(reading)) == ["second", "third"]
+    problems = files.problems(reading)
+    assert {line.split(":")[0] for line in problems} == {
+        f"cannot use D/a.yaml line {number}" for number in (3, 8, 9, 10, 11)}
+
+
+def test_a_file_that_is_no_yaml_costs_only_itself(files: Files) -> None:
+    files.write("a.yaml", "x: [1\n")
+    files.write("b.yaml", f"beat: {EVERY % '9s'}")
+    (files.folder / "c.yaml").mkdir()
+    reading = files.reader.read()
+    assert list(entries(reading)) == ["beat"]
+    assert [files.shown(line) for line in reading.problems] == [
+        "cannot use D/a.yaml line 2: it is not YAML: expected ',' or ']', but got '<stream end>'",
+        "cannot use D/c.yaml: it is not a regular file"]
+
+
+def looked(files: Files) -> Reading | None:
+    """Two looks: with the first a file is only seen."""
+    assert files.reader.look() is None
+    return files.reader.look()
+
+
+def test_edits_additions_and_deletions_are_noticed_by_looks(files: Files) -> None:  # F30
+    files.write("a.yaml", f"tidy: {EVERY % '5s'}\n")
+    files.reader.read()
+    assert looked(files) is None
+    assert not files.reader.settling
+    files.write("b.yaml", f"beat: {EVERY % '5s'}\n")
+    assert set(entries(looked(files))) == {"tidy", "beat"}
+    files.write("a.yaml", f"tidy: {EVERY % '6s'}\n")  # as long as before
+    assert entries(looked(files))["tidy"].every == 6.0
+    files.write("minion.yaml", f"schedule: {{third: {EVERY % '5s'}}}\n")
+    assert set(entries(looked(files))) == {"tidy", "beat", "third"}
+    (files.folder / "b.yaml").unlink()
+    files.settings.unlink()
+    assert set(entries(looked(files))) == {"tidy"}
+    (files.folder / "a.yaml").unlink()
+    files.folder.rmdir()
+    assert entries(looked(files)) == {}
+    assert files.reader.look() is None
+
+
+def test_a_file_that_is_being_written_is_not_taken_yet(files: Files) -> None:
+    path = files.write("a.yaml", f"tidy: {EVERY % '5s'}\nbeat: {EVERY % '5s'}\n")
+    files.reader.read()
+    whole = path.read_text().replace("5s", "6s")
+    for length in range(0, len(whole), 10):
+        path.write_text(whole[:length])
+        assert files.reader.look() is None
+        assert files.reader.settling
+    path.write_text(whole)
+    assert {name: entry.every for name, entry in entries(looked(files)).items()} == {"tidy": 6.0, "beat": 6.0}
+
+
+def test_a_file_that_cannot_be_read_any_more_leaves_what_it_said(files: Files) -> None:
+    files.write("a.yaml", f"tidy: {EVERY % '5s'}\n")
+    files.reader.read()
+    files.write("a.yaml", "tidy: {function: [\n")
+    reading = looked(files)
+    assert entries(reading)["tidy"].every == 5.0
+    assert reading is not None
+    assert reading.problems[0].endswith("; what it said before still holds")
+    assert "a.yaml line 2: it is not YAML" in reading.problems[0]
+    assert files.reader.read().problems == reading.problems, "also when it is read again"
+    files.write("a.yaml", f"tidy: {EVERY % '7s'}\n")
+    reading = looked(files)
+    assert entries(reading)["tidy"].every == 7.0
+    assert reading is not None
+    assert reading.problems == ()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_cannot_be_read_leaves_what_it_said(files: Files) -> None:
+    files.write("a.yaml", f"tidy: {EVERY % '5s'}\n")
+    files.reader.read()
+    files.folder.chmod(0)
+    try:
+        reading = files.reader.look()
+        assert "tidy" in entries(reading)
+        assert reading is not None
+        assert "Permission denied" in reading.problems[0]
+    finally:
+        files.folder.chmod(0o755)
+
+
+def test_files_have_bounds(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedules, "FILES_LIMIT", 2)
+    monkeypatch.setattr(schedules, "ENTRIES_LIMIT", 3)
+    files.write("a.yaml", "".join(f"a{number}: {EVERY % '5s'}\n" for number in range(2)))
+    files.write("b.yaml", "".join(f"b{number}: {EVERY % '5s'}\n" for number in range(2)))
+    files.write("c.yaml", f"c: {EVERY % '5s'}\n")
+    reading = files.reader.read()
+    assert list(entries(reading)) == ["a0", "a1"]
+    assert "3 files, and 2 are allowed" in reading.problems[0]
+    assert "more than 3 of the kind schedule" in reading.problems[1]
+    files.write("a.yaml", "#" * (1024 * 1024 + 1))
+    assert "1048577 bytes" in files.reader.read().problems[1]
+
+
+def test_who_may_write_the_files_is_told(files: Files) -> None:
+    path = files.write("a.yaml", f"tidy: {EVERY % '5s'}\n")
+    path.chmod(0o666)
+    reading = files.reader.read()
+    assert list(entries(reading)) == ["tidy"]
+    assert [files.shown(line) for line in reading.warnings] == [
+        "D/a.yaml can be written by every user of this host, who can so run anything as this one"]
+
+
+# the shelf: files, changes and the scheduler together
+
+
+class Kept:
+    """A journal and a scheduler that remember what they were told."""
+
+    def __init__(self) -> None:
+        self.changes: dict[str, Change] = {}
+        self.applied: list[dict[str, Entry]] = []
+        self.full = False
+
+    async def keep(self, changes: Sequence[Change]) -> None:
+        if self.full:
+            raise JrError("cannot keep it: the disk is full")
+        for change in changes:
+            self.changes.pop(change.name, None)
+            if not change.nothing:
+                self.changes[change.name] = change
+
+    async def apply(self, entries: Mapping[str, Entry], periods: Mapping[str, Period]) -> None:
+        self.applied.append(dict(entries))
+
+
+def with_shelf(files: Files, kept: Kept, story: Callable[[Shelf], Awaitable[None]]) -> None:
+    """Play a story with a shelf that watches its files."""
+
+    async def play() -> None:
+        made = Shelf(files.again(), parse_entry, kept.changes.values())
+        failures: list[str] = []
+        watching = made.open(kept.keep, kept.apply, failures.append)
+        try:
+            await story(made)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+        assert failures == []
+
+    asyncio.run(play())
+
+
+def add(made: Shelf, name: str, **fields: Any) -> Awaitable[list[Change]]:
+    return made.change(lambda book: book.add(name, {"function": "test.ping", **fields}, "ann", 1.0))
+
+
+def test_a_change_is_durable_before_it_holds(files: Files) -> None:  # P25 S24
+    kept = Kept()
+
+    async def story(made: Shelf) -> None:
+        await add(made, "new", every="5s")
+        assert list(kept.applied[-1]) == list(kept.changes) == ["new"]
+        kept.full = True
+        with pytest.raises(JrError, match="the disk is full"):
+            await made.change(lambda book: book.delete("new", "ann", 2.0))
+        assert list(made.entries) == ["new"]
+
+    with_shelf(files, kept, story)
+
+    async def restarted(made: Shelf) -> None:
+        assert list(made.entries) == ["new"]
+
+    with_shelf(files, kept, restarted)
+
+
+def test_save_moves_the_changes_into_a_file_that_only_this_user_reads(files: Files) -> None:  # S24
+    files.write("a.yaml", f"tidy: {EVERY % '5s'}\nold: {EVERY % '5s'}\n")
+    kept = Kept()
+
+    async def story(made: Shelf) -> None:
+        await add(made, "new", every="5s", kwargs={"text": "s3cret"}, secret=["text"])
+        await made.change(lambda book: [*book.modify("tidy", {"enabled": False}, "ann", 1.0),
+                                        *book.delete("old", "ann", 1.0)])
+        before = made.entries
+        path = await made.save()
+        assert path == files.folder / "saved.yaml"
+        assert (made.entries, kept.changes, kept.applied[-1]) == (before, {}, before)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert yaml.safe_load(path.read_text()) == {
+            "schedule": {"new": {"function": "test.ping", "every": "5s", "kwargs": {"text": "s3cret"},
+                                 "secret": ["text"]}},
+            "changed": {"tidy": {"enabled": False}}, "deleted": ["old"]}
+        origin = files.shown(made.origins()["tidy"]["origin"])
+        assert origin == "D/a.yaml line 1; enabled changed by D/saved.yaml line 12"
+        assert made.problems == []
+
+    with_shelf(files, kept, story)
+
+    async def restarted(made: Shelf) -> None:
+        assert set(made.entries) == {"tidy", "new"}
+        assert made.entries["new"].kwargs == {"text": "s3cret"}
+        await made.change(lambda book: book.delete("new", "ann", 2.0))
+        assert yaml.safe_load((await made.save()).read_text()) == {
+            "changed": {"tidy": {"enabled": False}}, "deleted": ["old"]}
+
+    with_shelf(files, kept, restarted)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_save_that_is_not_allowed_changes_nothing(files: Files) -> None:
+    kept = Kept()
+
+    async def story(made: Shelf) -> None:
+        await add(made, "new", every="5s")
+        files.folder.chmod(0o555)
+        try:
+            with pytest.raises(DeniedError, match="cannot save the schedule"):
+                await made.save()
+        finally:
+            files.folder.chmod(0o755)
+        assert list(kept.changes) == ["new"]
+
+    with_shelf(files, kept, story)
+
+
+@pytest.mark.parametrize(("text", "line"), [
+    ("deleted: old", "cannot use D/saved.yaml line 1: deleted must be a list of names"),
+    ("changed: {tidy: 5}", "cannot use D/saved.yaml line 1: schedule 'tidy': it must be a mapping"),
+    ("change: {}", 'cannot use D/saved.yaml line 1: there is no section "change" beside'),
+    ("changed: {gone: {every: 5s}}", "no file has that entry any more"),
+])
+def test_a_file_of_saved_changes_may_be_edited_wrongly(files: Files, text: str, line: str) -> None:
+    files.write("a.yaml", f"tidy: {EVERY % '5s'}\n")
+    files.write("saved.yaml", text)
+    reading = files.reader.read()
+    assert list(entries(reading)) == ["tidy"]
+    assert [line in problem for problem in files.problems(reading)] == [True]
+
+
+def test_reload_reads_at_once_and_may_forget_the_changes(files: Files) -> None:
+    files.write("a.yaml", f"tidy: {EVERY % '5s'}\n")
+    kept = Kept()
+
+    async def story(made: Shelf) -> None:
+        await made.change(lambda book: book.modify("tidy", {"timeout": "9s"}, "ann", 1.0))
+        files.write("a.yaml", f"tidy: {EVERY % '7s'}\n")
+        await made.reload()
+        assert (made.entries["tidy"].every, made.entries["tidy"].timeout) == (7.0, 9.0)
+        await made.reload(forget=True)
+        assert (made.entries["tidy"].timeout, kept.changes) == (None, {})
+
+    with_shelf(files, kept, story)
+
+
+def test_the_watch_tells_the_scheduler_and_the_log(
+        files: Files, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(shelf, "LOOK", 0.01)
+    monkeypatch.setattr(shelf, "SETTLE", 0.01)
+    files.write("a.yaml", f"tidy: {EVERY % '5s'}\nbad: {EVERY % 'soon'}\n")
+    kept = Kept()
+
+    async def story(made: Shelf) -> None:
+        assert [line for line in caplog.messages if "'bad'" in line] == made.problems
+        files.write("b.yaml", f"beat: {EVERY % '5s'}\n")
+        await asyncio.to_thread(until, lambda: kept.applied and "beat" in kept.applied[-1])
+        monkeypatch.setattr(shelf, "LOOK", 1000.0)
+        (files.folder / "b.yaml").unlink()
+        made.reload_soon()
+        await asyncio.to_thread(until, lambda: "beat" not in kept.applied[-1])
+        assert len([line for line in caplog.messages if "'bad'" in line]) == 1, "told once"
+
+    with_shelf(files, kept, story)
