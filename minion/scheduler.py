@@ -15,9 +15,9 @@ from common.errors import JrError
 from common.host.shell import HostShell
 from common.ids import Jid, MinionId, mint
 from common.messages import JobFields
-from common.schedule.engine import Due, Engine
 from common.schedule.layers import Change
 from common.schedule.model import Entry
+from common.schedule.old_engine import Due, Engine
 from common.schedule.periods import Period
 from common.secrets import hide
 from common.values import ArgumentsError

@@ -1,167 +1,280 @@
-"""The scheduler as a pure machine: it is told the time and which runs go on, and says what is due. It never sleeps."""
+"""The scheduler as a pure machine: it is told what happened and the time, and says what is to be done.
+
+Every planned run gets exactly one verdict. `planner.py` says which planned times have come, `gate.py` whether a run
+may begin; here is what is asked of them, and when. All times come from the caller.
+"""
 
 from __future__ import annotations
 
-import math
-from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, tzinfo
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from datetime import tzinfo
+from typing import Any, Literal
 
-from common.schedule.model import Entry
-from common.schedule.old import Trigger, latest, trigger_of
-from common.secrets import told_of
+from common.errors import NotFoundError
+from common.ids import Jid
+from common.schedule import verbs, view
+from common.schedule.board import Board
+from common.schedule.ends import Ends
+from common.schedule.gate import Gate, Refusal
+from common.schedule.model import Decision, Entry, Hold, Key, Moment, Occurrence, Standing, Waiting
+from common.schedule.periods import Period
+from common.schedule.planner import Planner
+from common.schedule.slot import Run, Slot
+from common.schedule.standings import restore
+from common.states import State
 
 LONGEST_SLEEP = 60.0
-"""Seconds after which the engine wants to be asked again at the latest, so that a clock that was set is noticed."""
-
-_STREAKS = 64
-_NUDGE = 0.001
-"""Seconds by which the grid of an interval shifts when the clock is set back, so that no planned time comes again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """Start this entry now, for the run that was planned at `planned` (epoch seconds)."""
-
-    name: str
-    planned: float
-
-
-@dataclass(slots=True)
-class _Streak:
-    """Planned times of one trigger that were dealt with without a gap, from `first` to `last`."""
-
-    trigger: Trigger
-    first: float
-    last: float
-
-
-class _Slot:
-    """One entry and where it stands."""
-
-    def __init__(self, entry: Entry, now: float, zone: tzinfo) -> None:
-        self.entry = entry
-        self.trigger = trigger_of(entry, now, zone)
-        self.planned = self.trigger.next_after(now) if entry.enabled else None
-        self.last: float | None = None
-        self.running = False
-        self.skipped = 0
-        self._streaks: deque[_Streak] = deque(maxlen=_STREAKS)
-
-    def take(self, now: float) -> float | None:
-        """The latest planned time that is due, with all before it dealt with; None when nothing is due."""
-        if self.planned is None or self.planned > now:
-            return None
-        taken = latest(self.trigger, self.planned, now)
-        # After the clock was set back, what is latest may have been dealt with before; `planned` itself never was.
-        while (streak := self._dealt_with(taken)) is not None:
-            taken = latest(self.trigger, self.planned, math.nextafter(streak.first, -math.inf))
-        self._remember(taken, missed=taken != self.planned)
-        self.planned = self._fresh(taken)
-        self.last = taken
-        return taken
-
-    def set_back(self, now: float, by: float) -> None:
-        """The clock was set back `by` seconds: plan again from `now`."""
-        if self.planned is not None:
-            self.trigger = self.trigger.moved(_NUDGE - by)
-            self.planned = self._fresh(now)
-
-    def _remember(self, taken: float, *, missed: bool) -> None:
-        streak = self._streaks[-1] if self._streaks else None
-        follows = streak is not None and not missed and streak.trigger == self.trigger
-        if streak is not None and follows and self.trigger.next_after(streak.last) == taken:
-            streak.last = taken
-        else:
-            self._streaks.append(_Streak(self.trigger, taken, taken))
-
-    def _fresh(self, after: float) -> float | None:
-        """The first planned time after `after` that was never dealt with: a clock that is set back repeats none."""
-        planned = self.trigger.next_after(after)
-        while planned is not None and (streak := self._dealt_with(planned)) is not None:
-            planned = self.trigger.next_after(streak.last)
-        return planned
-
-    def _dealt_with(self, planned: float) -> _Streak | None:
-        for streak in self._streaks:
-            if streak.trigger == self.trigger and streak.first <= planned <= streak.last:
-                return streak
-        return None
+"""Seconds after which the engine wants to be asked again where anything follows the wall clock, which may be set."""
 
 
 class Engine:
-    """Entries with their next planned times.
+    """All entries of one host. Nothing here waits; what it decides counts once the journal holds it."""
 
-    Of the runs that a stall missed only the latest is made up for. A clock that is set back never repeats a planned
-    time: intervals keep their rhythm, cron entries wait for the first time that has not been. A run that is due while
-    the last one of its entry goes on is skipped.
-    """
-
-    def __init__(self, entries: Mapping[str, Entry], now: float, zone: tzinfo = UTC) -> None:
-        """`now` is epoch seconds, from which intervals count; `zone` is where cron entries live that name none."""
-        self._slots = {name: _Slot(entry, now, zone) for name, entry in entries.items()}
-        self._now = now
+    def __init__(
+        self, who: str, zone: tzinfo, mint: Callable[[float], Jid], standings: Mapping[str, Standing],
+        hold: Hold | None, now: Moment,
+    ) -> None:
+        """`who` is the host's id, by which it is spread over splays; `mint` makes jids; the rest is the journal's."""
+        self._who = who
         self._zone = zone
+        self._standings: dict[str, Standing] | None = dict(standings)
+        self._periods: Mapping[str, Period] = {}
+        self._board = Board(mint, hold, now)
+        self._gate = Gate(self._board)
+        self._planner = Planner(self._board, self._gate)
+        self._ends = Ends(self._board, self._gate)
 
-    def load(self, entries: Mapping[str, Entry], now: float) -> None:
-        """These are the entries from now on; those that did not change keep their state."""
-        former = self._slots
-        self._slots = {name: former[name] if name in former and former[name].entry == entry
-                       else _Slot(entry, now, self._zone) for name, entry in entries.items()}
-        for name, slot in self._slots.items():
-            slot.running = name in former and former[name].running
+    @property
+    def held(self) -> Hold | None:
+        """The hold of all entries, if there is one."""
+        return self._board.held
 
-    def next(self) -> float | None:
-        """When the next run is planned; None when none is. The clock may be set meanwhile: sleep by `wait`."""
-        return min((slot.planned for slot in self._slots.values() if slot.planned is not None), default=None)
+    # the driver's
 
-    def wait(self, now: float) -> float | None:
-        """How many seconds to sleep before asking `due` again, at most LONGEST_SLEEP; None when nothing is planned."""
-        planned = self.next()
-        return None if planned is None else min(max(0.0, planned - now), LONGEST_SLEEP)
+    def adopt(self, occurrence: Occurrence) -> None:
+        """A run that began before this start of the scheduler goes on; said before the first `load`."""
+        if occurrence.jid is not None:
+            run = Run(occurrence, occurrence.jid, 0.0)
+            self._board.runs[run.jid] = run
+            if occurrence.schedule in self._board.slots:
+                self._board.slots[occurrence.schedule].running[run.jid] = run
 
-    def due(self, now: float) -> list[Due]:
-        """What to start now, earliest planned first. Each is given once; the caller says `running` and `ended`."""
-        if now < self._now:
-            for slot in self._slots.values():
-                slot.set_back(now, self._now - now)
-        self._now = now
-        found: list[Due] = []
-        for name, slot in self._slots.items():
-            planned = slot.take(now)
-            if planned is None:
-                continue
-            if slot.running:
-                slot.skipped += 1
-            else:
-                found.append(Due(name, planned))
-        return sorted(found, key=lambda due: (due.planned, due.name))
+    def load(self, entries: Mapping[str, Entry], periods: Mapping[str, Period], now: Moment) -> list[Decision]:
+        """These are the entries from now on. Those whose planned times did not change keep all their state."""
+        out: list[Decision] = []
+        self._board.notice(now)
+        for name in [name for name in self._board.slots if name not in entries]:
+            self._remove(name, now, out)
+        fresh = [slot for name, entry in entries.items()
+                 if (slot := self._put(entry, periods, now, out)) is not None]
+        self._periods = dict(periods)
+        if self._standings is not None:
+            for name in self._standings.keys() - entries.keys():
+                self._board.dropped.add(name)
+            self._standings = None
+        for slot in fresh:
+            self._look(slot, now, out)
+        return out
 
-    def running(self, name: str) -> None:
-        """A run of this entry goes on; an entry that is not there is no error (it may have been taken away)."""
-        if name in self._slots:
-            self._slots[name].running = True
+    def wait(self, now: Moment) -> float | None:
+        """Seconds until `due` must be called again; None when nothing is planned."""
+        if self._board.stepped(now):
+            return 0.0
+        at = self._board.next()
+        if at is None:
+            return None
+        wait = max(0.0, at - now.wall)
+        return min(wait, LONGEST_SLEEP) if self._board.follows_wall else wait
 
-    def ended(self, name: str) -> None:
-        """The run is over."""
-        if name in self._slots:
-            self._slots[name].running = False
+    def due(self, now: Moment) -> list[Decision]:
+        """What has come: the runs to begin and the verdicts of those that do not."""
+        out: list[Decision] = []
+        self._board.notice(now)
+        for slot in self._board.due(now):
+            self._look(slot, now, out)
+        return out
 
-    def entry(self, name: str) -> Entry:
-        """The entry. Raises KeyError."""
-        return self._slots[name].entry
+    def answered(self, key: Key, yes: bool, now: Moment, reason: str = "") -> list[Decision]:
+        """What an entry's `should_run` said; an answer that nobody waits for is no error."""
+        out: list[Decision] = []
+        self._board.notice(now)
+        slot = self._board.slots.get(key.schedule)
+        one = slot.asked.pop(key, None) if slot is not None else None
+        if slot is not None and one is not None:
+            # A clock that was set may have moved it meanwhile.
+            one = next((other for other in slot.waiting if slot.key_of(other) == key), one)
+            self._gate.answered(slot, one, yes, reason, now, out)
+            self._look(slot, now, out)
+        return out
 
-    def describe(self) -> list[dict[str, Any]]:
-        """Every entry as plain data: its fields, and `next`, `last`, `running` and `skipped`."""
-        return [
-            {
-                "name": name, "function": slot.entry.function, "args": slot.entry.args,
-                "kwargs": told_of(slot.entry.function, slot.entry.kwargs, slot.entry.secret),
-                "every": slot.entry.every, "cron": slot.entry.cron, "timezone": slot.entry.timezone,
-                "timeout": slot.entry.timeout, "enabled": slot.entry.enabled, "metadata": slot.entry.metadata,
-                "next": slot.planned, "last": slot.last, "running": slot.running, "skipped": slot.skipped,
-            }
-            for name, slot in self._slots.items()
-        ]
+    def failed(self, key: Key, reason: str, now: Moment) -> list[Decision]:
+        """A run that was to begin could not: that is its verdict, and it counts as a failure."""
+        out: list[Decision] = []
+        self._board.notice(now)
+        run = next((run for run in self._board.runs.values() if run.occurrence.key == key), None)
+        if run is not None:
+            self._board.failed(run, reason, now, out)
+            self._over(run, State.FAILED, now, out)
+        return out
+
+    def ended(self, jid: Jid, state: State, now: Moment) -> list[Decision]:
+        """A run is over; a jid that is none of them is no error."""
+        out: list[Decision] = []
+        self._board.notice(now)
+        run = self._board.runs.get(jid)
+        if run is not None:
+            self._ends.note(run, state, now)
+            self._over(run, state, now, out)
+        return out
+
+    def changed(self) -> tuple[tuple[Standing, ...], tuple[str, ...]]:
+        """The standings that changed since this was asked last, and the names of those to be forgotten."""
+        return self._board.changed()
+
+    # verbs; each raises NotFoundError and UsageError, and changes nothing then
+
+    def run(self, name: str, by: str, now: Moment, force: bool = False) -> list[Decision]:
+        """Run an entry now, outside its plan and windows; `force`: also when it is disabled, paused or held."""
+        slot = self._slot(name, "run", now)
+        if not force:
+            verbs.check_may_run(slot, self._board.held)
+        out: list[Decision] = []
+        planned = slot.new_time(now.wall)
+        self._board.touch(slot)
+        self._gate.enter(slot, Waiting(planned=planned, due=now.wall, cause="by_hand", by=by, force=force), now, out)
+        self._look(slot, now, out)
+        return out
+
+    def skip(self, name: str, planned: float | None, now: Moment) -> list[Decision]:
+        """Do not run at that planned time; None: at the next one."""
+        slot = self._slot(name, "skip a run of", now)
+        out: list[Decision] = []
+        verbs.skip(self._board, slot, planned, now, out)
+        self._look(slot, now, out)
+        return out
+
+    def postpone(self, name: str, planned: float | None, to: float, now: Moment) -> list[Decision]:
+        """Run at `to` what is planned at that time; None: the next run."""
+        slot = self._slot(name, "postpone a run of", now)
+        out: list[Decision] = []
+        verbs.postpone(self._board, slot, planned, to, now)
+        self._look(slot, now, out)
+        return out
+
+    def resume(self, name: str, now: Moment) -> list[Decision]:
+        """Let an entry go on that paused itself after failures, or begin to count its `max_runs` again."""
+        slot = self._slot(name, "resume", now)
+        out: list[Decision] = []
+        verbs.resume(self._board, slot, now)
+        self._planner.rest(slot, now)
+        self._look(slot, now, out)
+        return out
+
+    def hold(self, by: str, now: Moment) -> list[Decision]:
+        """Nothing begins until `release`. What comes due is kept: of each entry the last planned run."""
+        if self._board.held is None:
+            self._board.held = Hold(since=now.wall, by=by)
+        return []
+
+    def release(self, now: Moment, pending: Literal["run", "drop"]) -> list[Decision]:
+        """Let all go on. What came due begins now, or (`drop`) never: then intervals count from now."""
+        out: list[Decision] = []
+        self._board.notice(now)
+        if self._board.held is None:
+            return out
+        for slot in self._board.due(now):
+            self._look(slot, now, out)
+        self._board.held = None
+        for slot in self._board.slots.values():
+            if slot.waiting:
+                if pending == "drop":
+                    verbs.drop(self._gate, slot, now, out)
+                self._look(slot, now, out)
+        return out
+
+    # to be shown
+
+    def view(self, now: Moment) -> list[dict[str, Any]]:
+        """Every entry as plain data: its fields, what is next, what was last."""
+        return [view.described(slot, self._board.held, now.wall) for slot in self._board.slots.values()]
+
+    def upcoming(self, name: str, count: int, now: Moment) -> list[float]:
+        """When the entry runs next, splay and windows counted; fewer than `count` when there are no more."""
+        return view.upcoming(self._slot(name, "show the next runs of", now), count, now.wall)
+
+    def problems(self) -> list[str]:
+        """What is wrong with the entries together, a line each: names of entries and periods that are not there."""
+        return view.problems(self._board.slots)
+
+    # parts
+
+    def _slot(self, name: str, verb: str, now: Moment) -> Slot:
+        self._board.notice(now)
+        slot = self._board.slots.get(name)
+        if slot is None:
+            raise NotFoundError(f"cannot {verb} the schedule '{name}': there is no such schedule")
+        return slot
+
+    def _put(self, entry: Entry, periods: Mapping[str, Period], now: Moment, out: list[Decision]) -> Slot | None:
+        """Take an entry over; None when nothing about it changed."""
+        slot = self._board.slots.get(entry.name)
+        if slot is None:
+            return self._add(entry, periods, now)
+        if slot.entry == entry and not _differ(self._periods, periods, (*entry.during, *entry.excepting)):
+            return None
+        trigger, was_enabled = slot.trigger, slot.entry.enabled
+        slot.set_entry(entry, self._who, self._zone, periods)
+        if not entry.enabled:
+            self._gate.turn_away(slot, Refusal("skipped_paused", "the entry is disabled"), now, out)
+        if verbs.is_another_plan(slot, trigger) or was_enabled != entry.enabled:
+            slot.plan_from(now)
+        self._board.touch(slot)
+        return slot
+
+    def _add(self, entry: Entry, periods: Mapping[str, Period], now: Moment) -> Slot:
+        slot = Slot(entry, self._who, self._zone, periods)
+        self._board.slots[entry.name] = slot
+        slot.running = {jid: run for jid, run in self._board.runs.items() if run.occurrence.schedule == entry.name}
+        standing = (self._standings or {}).get(entry.name)
+        if standing is None:
+            slot.plan_from(now)
+        else:
+            restore(slot, standing, now)
+        if entry.run_on_start and entry.enabled:
+            slot.wait(Waiting(planned=slot.new_time(now.wall), due=now.wall + slot.spread, cause="run_on_start"))
+        self._board.touch(slot)
+        return slot
+
+    def _remove(self, name: str, now: Moment, out: list[Decision]) -> None:
+        """Its runs end as they end; what waits never begins."""
+        slot = self._board.slots[name]
+        self._gate.turn_away(slot, Refusal("skipped_paused", "the entry was deleted"), now, out)
+        del self._board.slots[name]
+        self._board.dropped.add(name)
+        self._board.disarm(name)
+
+    def _look(self, slot: Slot, now: Moment, out: list[Decision]) -> None:
+        """Deal with all of an entry that has come, and set its timer."""
+        self._planner.settle(slot, now, out)
+        if slot.waiting:
+            self._gate.pump(slot, now, out)
+        if slot.rests:
+            self._planner.rest(slot, now)
+        self._board.arm(slot, now)
+
+    def _over(self, run: Run, state: State, now: Moment, out: list[Decision]) -> None:
+        del self._board.runs[run.jid]
+        slot = self._board.slots.get(run.occurrence.schedule)
+        if slot is None:
+            return
+        slot.running.pop(run.jid, None)
+        touched: Iterable[Slot] = self._ends.follow(slot, run, state, now, out)
+        self._planner.rest(slot, now, run.begun)
+        for other in touched:
+            self._look(other, now, out)
+
+
+def _differ(old: Mapping[str, Period], new: Mapping[str, Period], names: Iterable[str]) -> bool:
+    return any(old.get(name) != new.get(name) for name in names)
+
+

@@ -182,6 +182,12 @@ class Waiting(Struct, frozen=True, kw_only=True, omit_defaults=True):
     by: str = ""
     force: bool = False
     """Whether it runs also when the entry is disabled, paused or held."""
+    caught_up: bool = False
+    """Whether nobody was there to begin it in time."""
+    postponed: bool = False
+    """Whether somebody said when it is due."""
+    patient: bool = False
+    """Whether it waits for other runs of its entry to end, whatever the entry's overlap says."""
 
 
 class Standing(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -204,6 +210,10 @@ class Standing(Struct, frozen=True, kw_only=True, omit_defaults=True):
     moved: tuple[tuple[float, float], ...] = ()
     """Planned times that somebody moved, and where to."""
     waiting: tuple[Waiting, ...] = ()
+    turn: int = 0
+    """How often planned times of this entry came again since the clock was set back; microseconds in their keys."""
+    high: float = 0.0
+    """The latest planned time that the engine made up itself: an interval's, or of a run beside the trigger."""
     last_planned: float | None = None
     last_verdict: Verdict | None = None
     last_jid: Jid | None = None
@@ -228,6 +238,9 @@ class Begin(Struct, frozen=True, kw_only=True):
 
     entry: Entry
     occurrence: Occurrence
+    until: float | None = None
+    """The last moment at which it may start, by its `start_deadline`, which counts from when it was due: with splay,
+    or from where it was postponed to, or a retry's own time."""
 
 
 class Judge(Struct, frozen=True, kw_only=True):

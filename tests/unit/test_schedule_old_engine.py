@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.schedule.engine import LONGEST_SLEEP, Due, Engine
 from common.schedule.entries import parse_entries
+from common.schedule.old_engine import LONGEST_SLEEP, Due, Engine
 
 START = datetime(2026, 1, 2, 10, 0, 30, tzinfo=UTC).timestamp()
 MIDDAY = datetime(2026, 1, 2, 12, tzinfo=UTC).timestamp()

@@ -1,0 +1,208 @@
+"""One entry and where it stands: what is planned, what waits, what runs, what became of the last run.
+
+It keeps; what is decided is decided in `planner.py` and `gate.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import tzinfo
+
+from msgspec import structs
+
+from common.ids import Jid
+from common.schedule import policy, splay
+from common.schedule.model import Entry, Key, Moment, Occurrence, Standing, Waiting
+from common.schedule.periods import Period
+from common.schedule.plans import OnWall, Plan, Rhythm, Single, made
+from common.schedule.triggers import base_of, bounds_of, fingerprint, trigger_of
+from common.schedule.windows import Windows
+
+_TURN = 1e-6
+_TURNS = 999
+_SAME = 1.0
+"""Seconds by which the time that somebody names may miss the planned one."""
+
+
+@dataclass(slots=True)
+class Run:
+    """A run that goes on."""
+
+    occurrence: Occurrence
+    jid: Jid
+    begun: float
+    """By the boot clock."""
+    ended_by_us: bool = False
+    """Its kill was asked for, for a newer run of the entry."""
+
+
+class Slot:
+    """One entry and where it stands. Planned times are *raw* here: the same without the turn that keys carry."""
+
+    def __init__(self, entry: Entry, who: str, zone: tzinfo, periods: Mapping[str, Period]) -> None:
+        self.standing = Standing(name=entry.name)
+        """What is only told and kept: the last run. The rest of it is in the fields below."""
+        self.plan: Plan | None = None
+        self.next: float | None = None
+        """The first planned time that is not decided."""
+        self.decided: float | None = None
+        self.trigger = ""
+        self.runs = 0
+        self.failures = 0
+        self.paused = ""
+        self.turn = 0
+        self.high = 0.0
+        self.skips: set[float] = set()
+        self.moved: dict[float, float] = {}
+        self.waiting: list[Waiting] = []
+        self.asked: dict[Key, Waiting] = {}
+        self.running: dict[Jid, Run] = {}
+        self.set_entry(entry, who, zone, periods)
+
+    def set_entry(self, entry: Entry, who: str, zone: tzinfo, periods: Mapping[str, Period]) -> None:
+        """This is the entry from now on; `plan_from` or `restore` follows where its times changed."""
+        self.entry = entry
+        self.zone = zone
+        self.windows = Windows(entry, periods)
+        self.rests = entry.continuous or (entry.every is not None and base_of(entry) == "end")
+        """Whether the next run is planned when the last one is over."""
+        self.spread = splay.offset(who, entry.name, entry.splay)
+        start, end = bounds_of(entry, zone)
+        self.start = -math.inf if start is None else start.timestamp()
+        self.end = math.inf if end is None else end.timestamp()
+
+    @property
+    def splay(self) -> float:
+        """Seconds after its planned time that a run is due."""
+        return 0.0 if self.rests else self.spread
+
+    @property
+    def interval(self) -> float:
+        """Seconds between runs that the engine counts; 0 for other entries."""
+        return self.entry.every or 0.0
+
+    @property
+    def finished(self) -> bool:
+        """Whether it ran as often as it may."""
+        return self.entry.max_runs is not None and self.runs >= self.entry.max_runs
+
+    @property
+    def busy(self) -> int:
+        """Runs that go on, or are about to."""
+        return len(self.running) + len(self.asked)
+
+    # planning
+
+    def plan_from(self, now: Moment) -> None:
+        """Plan anew, as if nothing had ever run."""
+        entry = self.entry
+        self.trigger = fingerprint(entry) if entry.enabled else ""
+        self.plan, self.next, self.decided = None, None, None
+        self.skips.clear()
+        self.moved.clear()
+        if not entry.enabled:
+            return
+        trigger = trigger_of(entry, self.zone)
+        if trigger is not None:
+            # A single time that is past was never decided: it is made up for, or missed.
+            self.decided = 0.0 if entry.once is not None else now.wall
+            self.plan = OnWall(trigger)
+            self.next = self.plan.next_after(self.decided)
+        elif entry.every is not None or entry.continuous:
+            first = self.start if self.start > now.wall else now.wall + self.interval
+            self.count_from(first + (self.spread if self.rests else 0.0))
+
+    def count_from(self, first: float) -> None:
+        """The next run of an interval is planned then, and the others after it."""
+        first = made(first)
+        self.plan = Single(first, self.end) if self.rests else Rhythm(self.interval, first, self.end)
+        self.next = first if first <= self.end else None
+        self.decided = None
+
+    def move_on(self, last: float) -> None:
+        """Everything planned up to `last` is decided."""
+        assert self.plan is not None
+        self.decided = last
+        self.next = self.plan.next_after(last)
+        if self.skips or self.moved:
+            self.skips = {one for one in self.skips if one > last}
+            self.moved = {one: to for one, to in self.moved.items() if one > last}
+
+    def step(self, by: float, before: float, now: float) -> None:
+        """The wall clock was set `by` seconds; it had shown `before`. Intervals go on as if nothing was."""
+        self.waiting = [_shifted(one, by, before) for one in self.waiting]
+        if isinstance(self.plan, Rhythm | Single):
+            if self.next is not None:
+                self.count_from(self.next + by)
+            if by < 0:
+                self.turn, self.high = self.turn + 1, 0.0
+        else:
+            self.forget_the_future(now)
+
+    def forget_the_future(self, now: float) -> None:
+        """Plan from now on where the clock that decided was plainly wrong; the same times get other keys."""
+        if isinstance(self.plan, OnWall) and self.decided is not None and self.decided - now > policy.FORGETS:
+            self.turn += 1
+            self.decided = now
+            self.next = self.plan.next_after(now)
+
+    def wake(self, now: float) -> float | None:
+        """When to look at it again."""
+        times = [] if self.next is None or self.finished else [self.next + self.splay]
+        for one in self.waiting:
+            if one.due > now:
+                times.append(one.due)
+            elif self.entry.start_deadline is not None and self.key_of(one) not in self.asked:
+                times.append(math.nextafter(one.due + self.entry.start_deadline, math.inf))
+        return min(times, default=None)
+
+    # keys
+
+    def key_of(self, one: Waiting) -> Key:
+        """Which run that is."""
+        return Key(self.entry.name, one.planned, one.attempt)
+
+    def key_time(self, raw: float) -> float:
+        """The planned time as occurrences carry it."""
+        return raw + (self.turn % _TURNS) * _TURN if self.turn else raw
+
+    def new_time(self, wall: float) -> float:
+        """A planned time near `wall`, as occurrences carry it, that no run of this entry ever had."""
+        found = math.floor(wall * 1000) / 1000
+        if found <= self.high:
+            if self.high - found < _SAME:
+                found = self.high + 0.001
+            else:
+                self.turn += 1
+        while self.plan is not None and self.plan.next_after(found - 0.0005) == made(found):
+            found += 0.001
+        self.high = made(found)
+        return self.key_time(self.high)
+
+    def planned_at(self, time: float | None) -> float | None:
+        """The undecided planned time that somebody means; None for the next one, and back when there is none."""
+        if self.plan is None or self.next is None:
+            return None
+        found = self.next if time is None else self.plan.next_after(time - _SAME)
+        while found is not None and (found in self.skips or found in self.moved):
+            found = self.plan.next_after(found)
+        if found is None or found < self.next or (time is not None and abs(found - time) >= _SAME):
+            return None
+        return found
+
+    def wait(self, one: Waiting) -> bool:
+        """Put a run among those that wait; False when there are too many."""
+        if len(self.waiting) >= policy.QUEUE_LIMIT:
+            return False
+        self.waiting.append(one)
+        self.waiting.sort(key=lambda wait: (wait.due, wait.planned, wait.attempt))
+        return True
+
+
+def _shifted(one: Waiting, by: float, before: float) -> Waiting:
+    """What was to come in so many seconds still does; only what was postponed to a time keeps that time."""
+    return one if one.postponed and one.due > before else structs.replace(one, due=one.due + by)
+
+

@@ -1,0 +1,59 @@
+"""Between a slot and what the journal keeps of it over a restart."""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from common.schedule import policy
+from common.schedule.model import Moment, Standing
+from common.schedule.plans import OnWall
+from common.schedule.slot import Slot
+from common.schedule.triggers import fingerprint, trigger_of
+
+
+def standing_of(slot: Slot) -> Standing:
+    """What must survive a restart."""
+    counted = slot.plan is not None and not isinstance(slot.plan, OnWall)
+    return structs.replace(
+        slot.standing, trigger=slot.trigger, decided=slot.decided if isinstance(slot.plan, OnWall) else None,
+        planned=slot.next if counted else None, runs=slot.runs, failures=slot.failures, paused=slot.paused,
+        skips=tuple(sorted(slot.skips)), moved=tuple(sorted(slot.moved.items())), waiting=tuple(slot.waiting),
+        turn=slot.turn, high=slot.high)
+
+
+def restore(slot: Slot, standing: Standing, now: Moment) -> None:
+    """Go on from there: where its trigger is still the same nothing is planned twice, and nothing forgotten."""
+    slot.standing = standing
+    slot.runs, slot.failures, slot.paused = standing.runs, standing.failures, standing.paused
+    slot.turn, slot.high = standing.turn, standing.high
+    slot.waiting = list(standing.waiting)
+    if not slot.entry.enabled or standing.trigger != fingerprint(slot.entry):
+        slot.plan_from(now)
+        return
+    slot.trigger = standing.trigger
+    slot.skips, slot.moved = set(standing.skips), dict(standing.moved)
+    trigger = trigger_of(slot.entry, slot.zone)
+    if trigger is not None:
+        slot.plan = OnWall(trigger)
+        slot.decided = now.wall if standing.decided is None else standing.decided
+        slot.forget_the_future(now.wall)
+        slot.next = slot.plan.next_after(slot.decided)
+    elif slot.rests or slot.interval:
+        _count_on(slot, standing, now)
+
+
+def _count_on(slot: Slot, standing: Standing, now: Moment) -> None:
+    """An interval neither begins again nor starves, however often the daemon is started."""
+    planned = standing.planned
+    if planned is None:
+        # It had no next run: one went on, or its end had come.
+        ended = standing.last_ended if standing.last_ended is not None else now.wall
+        planned = min(max(ended, now.wall - slot.interval), now.wall) + slot.interval
+    longest = max(slot.interval, policy.SHORTEST) + slot.spread
+    if planned > now.wall + longest and planned > slot.start + longest:
+        # The clock was set back while nobody was there.
+        slot.turn, slot.high = slot.turn + 1, 0.0
+        planned = now.wall + slot.interval
+    if slot.entry.continuous:
+        planned = max(planned, now.wall)
+    slot.count_from(planned)

@@ -1,0 +1,85 @@
+"""What people ask of entries by hand: the checks, and the changes to one entry."""
+
+from __future__ import annotations
+
+import math
+
+from common.errors import UsageError
+from common.schedule.board import Board
+from common.schedule.gate import Gate, Refusal
+from common.schedule.model import Decision, Hold, Moment, Waiting
+from common.schedule.plans import Rhythm
+from common.schedule.slot import Slot
+from common.schedule.triggers import fingerprint
+
+
+def check_may_run(slot: Slot, held: Hold | None) -> None:
+    """Raises UsageError where a run by hand would never begin: it is refused rather than lost."""
+    name = slot.entry.name
+    if not slot.entry.enabled:
+        raise UsageError(f"cannot run the schedule '{name}': it is disabled; run it with force=true, or enable it")
+    if slot.paused:
+        raise UsageError(f"cannot run the schedule '{name}': it is paused, since {slot.paused}; "
+                         "run it with force=true, or resume it")
+    if held is not None:
+        by = f" by {held.by}" if held.by else ""
+        raise UsageError(f"cannot run the schedule '{name}': all schedules are held{by}; "
+                         "run it with force=true, or release them")
+
+
+def skip(board: Board, slot: Slot, planned: float | None, now: Moment, out: list[Decision]) -> None:
+    """Take a planned time out, with its verdict."""
+    raw = _named(slot, planned, "skip a run of")
+    board.judge_stretch(slot, raw, raw, "skipped_paused", "skipped by hand", now, out)
+    if slot.rests:
+        slot.count_from(raw + max(slot.interval, 1.0))
+    else:
+        slot.skips.add(raw)
+
+
+def postpone(board: Board, slot: Slot, planned: float | None, to: float, now: Moment) -> None:
+    """Move a planned time."""
+    name = slot.entry.name
+    if not math.isfinite(to) or to < now.wall:
+        raise UsageError(f"cannot postpone a run of the schedule '{name}': the new time is past")
+    raw = _named(slot, planned, "postpone a run of")
+    if not slot.wait(Waiting(planned=slot.key_time(raw), due=to, postponed=True)):
+        raise UsageError(f"cannot postpone a run of the schedule '{name}': too many of its runs wait already")
+    if slot.rests:
+        slot.high = max(slot.high, raw)
+        slot.next = None
+    else:
+        slot.moved[raw] = to
+    board.touch(slot)
+
+
+def resume(board: Board, slot: Slot, now: Moment) -> None:
+    """End a pause, or count the runs anew."""
+    if slot.finished:
+        slot.runs = 0
+        slot.plan_from(now)
+    slot.paused = ""
+    slot.failures = 0
+    board.touch(slot)
+
+
+def drop(gate: Gate, slot: Slot, now: Moment, out: list[Decision]) -> None:
+    """Nothing that came due while all was held begins: it is as if the entry had just run."""
+    if not any(one.due <= now.wall for one in slot.waiting):
+        return
+    gate.turn_away(slot, Refusal("skipped_paused", "all schedules were held"), now, out, until=now.wall)
+    if isinstance(slot.plan, Rhythm):
+        slot.count_from(now.wall + slot.interval - slot.splay)
+
+
+def is_another_plan(slot: Slot, trigger: str) -> bool:
+    """Whether its entry plans other times than the fingerprint says."""
+    return slot.entry.enabled and fingerprint(slot.entry) != trigger
+
+
+def _named(slot: Slot, planned: float | None, verb: str) -> float:
+    raw = slot.planned_at(planned)
+    if raw is None:
+        what = "nothing is planned" if planned is None else "nothing is planned at that time"
+        raise UsageError(f"cannot {verb} the schedule '{slot.entry.name}': {what}")
+    return raw
