@@ -34,7 +34,7 @@ class Calendar:
         self._fields = {name: _checked(name, str(value)) for name, value in fields.items()}
         self._hourly = _hourly(self._fields)
         self._trigger = CronTrigger(timezone=UTC, **self._fields)
-        if self._trigger.get_next_fire_time(None, _BEGIN) is None:
+        if not _comes(self._fields):
             raise ValueError(f"it never comes: {', '.join(f'{name}={value}' for name, value in self._fields.items())}")
 
     def __eq__(self, other: object) -> bool:
@@ -54,6 +54,13 @@ class Calendar:
     def _match(self, at: datetime) -> datetime | None:
         found = self._trigger.get_next_fire_time(None, at.replace(tzinfo=UTC) + _TICK)
         return None if found is None else found.replace(tzinfo=None)
+
+
+def _comes(fields: Mapping[str, str]) -> bool:
+    """Whether these fields ever match. In all years alike, what comes at all has come within sixty."""
+    years = fields.get("year", "*")
+    end = _BEGIN.replace(year=_BEGIN.year + 60) if years.startswith("*") else None
+    return CronTrigger(timezone=UTC, end_date=end, **fields).get_next_fire_time(None, _BEGIN) is not None
 
 
 def _hourly(fields: Mapping[str, str]) -> bool:
