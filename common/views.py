@@ -248,11 +248,23 @@ def _about_run(run: Mapping[str, Any]) -> str:
 _CAUSES = {"then": "after", "on_failure": "after the failure of", "by_hand": "by", "run_on_start": "at the start"}
 
 
+def _simulation(value: Any, style: Style, width: int) -> str:
+    from common.views_simulation import simulation  # for one runner alone
+
+    return simulation(value, style)
+
+
+def _explanation(value: Any, style: Style, width: int) -> str:
+    from common.views_simulation import explanation
+
+    return explanation(value, style)
+
+
 def _value(value: Any, style: Style, width: int) -> str:
     return "" if value is None else "\n".join(tree(value, width))
 
 
 _TABLES: dict[str, Callable[[Any, Style, int], str]] = {
     "job": _job, "pairs": _pairs, "jobs": _jobs, "active": _active, "presence": _presence, "keys": _keys,
-    "runs": _runs, "value": _value,
+    "runs": _runs, "simulation": _simulation, "explanation": _explanation, "value": _value,
 }

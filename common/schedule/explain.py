@@ -6,15 +6,15 @@ Told is what the triggers do, read from what they made of an expression; so no w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from typing import Any
 
 from cronsim import CronSim
 
 from common.schedule import words
-from common.schedule.days import WEEKDAYS
 from common.schedule.daywords import LAST, MonthDays, Nth, WeekDays, days, months, stepped, weeks
-from common.schedule.model import Base, Entry, Follow
+from common.schedule.model import Entry, Follow
+from common.schedule.triggers import GRID_ANCHOR, base_of, read_at
 from common.schedule.words import each, length, listed
 
 _LAST_WEEKDAY = -1001
@@ -67,12 +67,14 @@ def explain_trigger(entry: Entry) -> str:
     return "by hand, and after entries that name it; it has no times of its own"
 
 
-def explain(entry: Entry) -> list[str]:
-    """The entry in sentences without a full stop, the first one with its trigger. Never raises for a checked entry."""
-    zone = entry.timezone or "the host's own time zone"
+def explain(entry: Entry, zone: str = "the host's own time zone") -> list[str]:
+    """The entry in sentences without a full stop, the first one with its trigger; `zone` is that of times which name
+    none. Never raises for a checked entry.
+    """
     first = explain_trigger(entry)
     by_wall = entry.cron is not None or entry.calendar is not None or entry.at or entry.once
-    return [f"{first} ({zone})" if by_wall else first, *_bounds(entry), *_windows(entry), *_policies(entry)]
+    first = f"{first} ({entry.timezone or zone})" if by_wall else first
+    return [first, *_bounds(entry), *_windows(entry), *_policies(entry)]
 
 
 def _sentence(times: str, round_the_clock: bool, chosen: str, *more: str) -> str:
@@ -134,38 +136,29 @@ def _years(expressions: Iterable[Any]) -> str:
     return listed(parts)
 
 
-def base_of(entry: Entry) -> Base:
-    """What the entry's interval counts from."""
-    return entry.base or ("grid" if entry.anchor or entry.start else "start")
-
-
 def _counted(entry: Entry) -> str:
     """What an interval counts from."""
     base = base_of(entry)
     if base == "grid":
-        return f"on the grid that begins {entry.anchor or entry.start or 'with the first start'}"
+        return f"on the grid that begins {entry.anchor or entry.start or GRID_ANCHOR}"
     return "counted from the end of the last run" if base == "end" else "counted from the start of the last run"
 
 
 def _at(times: Iterable[str]) -> str:
     """`at 03:00 and 12:00 every day and at 10:00 on Monday`: the days with the same times together."""
-    by_day: dict[str, list[str]] = {}
+    by_time: dict[time, set[int]] = {}
     for text in times:
-        day, _, time = text.strip().rpartition(" ")
-        by_day.setdefault(time.strip(), []).append(day.strip().lower())
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for time, chosen in by_day.items():
-        groups.setdefault(("",) if "" in chosen else tuple(sorted(set(chosen), key=_weekday)), []).append(time)
-    return listed([f"at {listed(sorted(group))} {_on(chosen)}" for chosen, group in groups.items()])
+        chosen, moment = read_at(text)
+        by_time.setdefault(moment, set()).update(chosen)
+    groups: dict[frozenset[int], list[time]] = {}
+    for moment in sorted(by_time):
+        groups.setdefault(frozenset(by_time[moment]), []).append(moment)
+    return listed([f"at {listed(list(map(_clock, group)))} {days(MonthDays(), WeekDays(of_week)) or 'every day'}"
+                   for of_week, group in groups.items()])
 
 
-def _on(chosen: tuple[str, ...]) -> str:
-    return "every day" if chosen == ("",) else days(MonthDays(), WeekDays(frozenset(map(_weekday, chosen)))) or \
-        "every day"
-
-
-def _weekday(name: str) -> int:
-    return next((number for number, known in enumerate(WEEKDAYS) if name and known.startswith(name[:3])), 0)
+def _clock(moment: time) -> str:
+    return words.clock(moment.hour * 3_600 + moment.minute * 60 + moment.second)
 
 
 def _bounds(entry: Entry) -> Iterable[str]:

@@ -47,7 +47,7 @@ class At:
 
     def __init__(self, times: Iterable[str], zone: tzinfo) -> None:
         """`times` as `parse_at` takes them. Raises ValueError."""
-        self._times = sorted(((moment, days) for days, moment in map(_at, times)), key=lambda item: item[0])
+        self._times = sorted(((moment, days) for days, moment in map(read_at, times)), key=lambda item: item[0])
         self._zone = zone
 
     def next_after(self, time: datetime) -> datetime | None:
@@ -267,7 +267,7 @@ def check_cron(expression: str) -> str:
 
 def parse_at(text: str) -> str:
     """One time of `at` in its plain form: `03:00`, `mon 10:00`, `mon-fri 09:00:30`. Raises ValueError."""
-    days, moment = _at(text)
+    days, moment = read_at(text)
     clock = f"{moment:%H:%M:%S}" if moment.second else f"{moment:%H:%M}"
     if len(days) == len(WEEKDAYS):
         return clock
@@ -275,7 +275,7 @@ def parse_at(text: str) -> str:
     return f"{re.sub('[a-z]+', lambda name: name[0][:3], words)} {clock}"
 
 
-def _at(text: str) -> tuple[frozenset[int], time]:
+def read_at(text: str) -> tuple[frozenset[int], time]:
     """The days of the week, 0 is Monday, and the time of day."""
     words = text.split()
     match = _CLOCK.fullmatch(words[-1]) if words else None
