@@ -38,7 +38,9 @@ def _entry(entry: Mapping[str, Any], style: Style) -> Iterable[str]:
     times = [_time(time) for time in entry["next"][:_RUNS]]
     more = ", ..." if entry["runs"] > len(times) else ""
     yield f"{GAP}{entry['runs']} run{'' if entry['runs'] == 1 else 's'}{': ' if times else ''}{', '.join(times)}{more}"
-    if past := entry["durations"]:
+    if (past := entry["durations"]) and past["runs"] < 2:
+        yield f"{GAP}{'the last run took' if past['runs'] else 'a run is said to take'} {span(past['usual'])}"
+    elif past:
         yield (f"{GAP}half of the last {past['runs']} took {span(past['usual'])} at most, "
                f"95 of 100 {span(past['slow'])}, the longest {span(past['longest'])}")
     for line in entry["problems"]:

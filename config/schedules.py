@@ -52,6 +52,8 @@ class Reading(NamedTuple):
     problems: tuple[str, ...]
     """One line for each thing that cannot be used; entries that make no sense are the book's to tell."""
     warnings: tuple[str, ...]
+    written: Mapping[str, Mapping[str, Any]] = {}
+    """The periods as they are written."""
 
 
 class Reader:
@@ -154,7 +156,8 @@ class Reader:
         problems.extend(problem_at(named[name].origin, problem) for name, problem in wrong.items())
         saved = self._parts.get(self._saved, _NO_PART).saved
         warnings = dict.fromkeys(line for part in parts for line in part.warnings)
-        return Reading(Files(entries, saved, periods), periods, tuple(problems), tuple(warnings))
+        return Reading(Files(entries, saved, periods), periods, tuple(problems), tuple(warnings),
+                       {name: named[name].fields for name in periods})
 
 
 def problem_at(origin: str, problem: str) -> str:

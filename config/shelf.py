@@ -59,6 +59,11 @@ class Shelf:
         return self._reading.periods
 
     @property
+    def written(self) -> Mapping[str, Any]:
+        """The same, as they are written."""
+        return self._reading.written
+
+    @property
     def problems(self) -> list[str]:
         """One line for each thing that cannot be used, with file and line; the rest goes on."""
         return [*self._reading.problems, *(problem_at(each.origin, each.problem) for each in self.book.broken)]

@@ -17,7 +17,7 @@ BUILT_IN = (
     "jobs.active", "jobs.exit_success", "jobs.kill", "jobs.last_run", "jobs.list_job", "jobs.list_jobs",
     "jobs.lookup_jid", "jobs.print_job", "jobs.signal", "jobs.term", "jobs.wait",
     "manage.down", "manage.master", "manage.status", "manage.up",
-    "schedule.audit",
+    "schedule.audit", "schedule.explain", "schedule.simulate",
 )
 """Dispatch is by this table alone: a name that is not in it is never looked up in a module."""
 

@@ -54,12 +54,17 @@ class Period:
         if len(ranges) > RANGES_LIMIT:
             raise ValueError(f"it has {len(ranges)} day definitions, and {RANGES_LIMIT} are allowed")
         self._ranges = [(parse_days(days), parse_times(times)) for days, times in ranges.items()]
-        self._zone = zone
+        self.zone = zone
         self._includes = tuple(includes)
         self._excludes = tuple(excludes)
         self._prefer_includes = prefer_includes
         longest = max((time.end for _, times in self._ranges for time in times), default=0)
         self._spill = longest // _DAY + 1
+
+    @property
+    def size(self) -> int:
+        """Its day definitions, with those of all that it includes and excludes."""
+        return len(self._ranges) + sum(period.size for period in (*self._includes, *self._excludes))
 
     def segments(self, begin: float, end: float) -> list[Segment]:
         """The open stretches between two times, cut to them, in order; no two of them touch."""
@@ -91,8 +96,8 @@ class Period:
 
     def _own(self, begin: float, end: float) -> Iterator[Segment]:
         """What the ranges say, cut to the window."""
-        day = datetime.fromtimestamp(begin, UTC).astimezone(self._zone).date() - timedelta(days=self._spill)
-        last = datetime.fromtimestamp(end, UTC).astimezone(self._zone).date()
+        day = datetime.fromtimestamp(begin, UTC).astimezone(self.zone).date() - timedelta(days=self._spill)
+        last = datetime.fromtimestamp(end, UTC).astimezone(self.zone).date()
         while day <= last:
             for days, times in self._ranges:
                 if days.covers(day):
@@ -106,7 +111,7 @@ class Period:
     def _instant(self, day: date, seconds: int) -> float:
         """When the wall clock says so: the first time if it does so twice; as before the change if it never does."""
         # Sums of a datetime with a zone go by its wall clock.
-        midnight = datetime(day.year, day.month, day.day, tzinfo=self._zone)
+        midnight = datetime(day.year, day.month, day.day, tzinfo=self.zone)
         return (midnight + timedelta(seconds=seconds)).timestamp()
 
 

@@ -24,6 +24,7 @@ import zmq
 from common.codec import pack, unpack
 from common.control import MASTER, Connection
 from master.fleet import Fleet
+from tests.bench.punctual import bare_lateness, lateness
 
 BIN = Path(sysconfig.get_path("scripts"))
 MINIONS = 5
@@ -201,6 +202,12 @@ def measure(fleet: Fleet, seconds: float) -> dict[str, float]:
     job, pipe = output_seconds(fleet.root)
     row("cmd.run that writes 1 GiB", f"{job * 1000:.0f} ms", f"head | cat >/dev/null {pipe * 1000:.0f} ms",
         f"{job / pipe:.2f}", "<= 1.20")
+    late, bare_late = lateness(fleet.root, ["m1", "m2"]), bare_lateness()
+    row(f"a run at its time, {len(late)} on 2 minions, median", f"{statistics.median(late) * 1000:.0f} ms late",
+        f"bare call_later {statistics.median(bare_late) * 1000:.1f} ms",
+        f"{statistics.median(late) / statistics.median(bare_late):.0f}", "<= 100 ms")
+    row("the same, the worst of them", f"{max(late) * 1000:.0f} ms late",
+        f"bare call_later {max(bare_late) * 1000:.1f} ms", f"{max(late) / max(bare_late):.0f}", "<= 100 ms")
     bare = bare_resident()
     minion = statistics.median(resident(fleet.pid(member) or 0) for member in fleet.minions)
     master = resident(fleet.pid(fleet.master) or 0)
@@ -209,8 +216,9 @@ def measure(fleet: Fleet, seconds: float) -> dict[str, float]:
     row("memory of the master, with its spawner", f"{master:.0f} MiB", f"bare interpreter {bare:.0f} MiB",
         f"{master / bare:.1f}", "<= 90 MiB")
     return {"interpreter": start, "ping": whole, "router": router, "jobs": jobs, "fork_exec": forks,
-            "commands": commands, "output": job, "output_pipe": pipe, "minion_mib": minion,
-            "master_mib": master, "bare_mib": bare}
+            "commands": commands, "output": job, "late": statistics.median(late), "latest": max(late),
+            "bare_late": statistics.median(bare_late), "bare_latest": max(bare_late), "output_pipe": pipe,
+            "minion_mib": minion, "master_mib": master, "bare_mib": bare}
 
 
 if __name__ == "__main__":

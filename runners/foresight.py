@@ -1,0 +1,189 @@
+"""What `schedule.simulate` looks at: the entries of the fleet or of a file, and how long their runs took."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from common import clock
+from common.durations import parse_duration
+from common.errors import JrError, UsageError
+from common.schedule.asked import Known, asked_time
+from common.schedule.calendars import read_periods
+from common.schedule.entries import parse_entry
+from common.schedule.fields import READERS
+from common.schedule.model import Entry
+from common.schedule.simulate import Durations, Member, durations, simulate
+from common.schedule.splay import offset
+from common.text import escape, nearest
+from runners.api import Item, Master
+
+DAYS = 7.0
+DAYS_LIMIT = 400.0
+PAST = 20
+"""Past runs of an entry whose durations count."""
+PAST_LIMIT = 2_000
+"""Past runs that are looked up in all."""
+PATIENCE = 30.0
+"""Seconds for the minions to say what they have."""
+
+_DAY = 86_400.0
+_TOOK = "took."
+_OPTIONS = ("from", "days", "name", "minion", "file", "took.ENTRY")
+
+
+class Options(NamedTuple):
+    """What to look at."""
+
+    begin: float
+    end: float
+    name: str = "*"
+    """A glob of entries."""
+    minion: str = "*"
+    """A glob of minions."""
+    file: Path | None = None
+    """Files in the place of the fleet."""
+    took: Mapping[str, float] = {}
+    """How long a run of an entry takes, in seconds, by its name; wins over the past."""
+
+
+def options(given: Mapping[str, str], now: float) -> Options:
+    """The options as they are typed; `now` is epoch seconds. Raises UsageError."""
+    for key in given:
+        if key not in _OPTIONS and not key.startswith(_TOOK):
+            raise UsageError(f"cannot simulate with {escape(key[:100])}=: the options are {', '.join(_OPTIONS)}"
+                             f"{nearest(key, _OPTIONS)}")
+    days = _days(given.get("days", f"{DAYS:g}"))
+    begin = asked_time(given["from"], clock.local_zone()) if "from" in given else now
+    took = {key.removeprefix(_TOOK): _length(key, text) for key, text in given.items() if key.startswith(_TOOK)}
+    return Options(begin, begin + days * _DAY, given.get("name", "*"), given.get("minion", "*"),
+                   Path(given["file"]) if "file" in given else None, took)
+
+
+def ahead(master: Master, wanted: Options) -> dict[str, Any]:
+    """The simulation, as plain data. Without a file it asks the fleet; with one it needs no master. Raises JrError."""
+    members, problems = _of_file(wanted.file) if wanted.file else _of_fleet(master, wanted.minion)
+    members = [_chosen(member, wanted.name) for member in members]
+    names = sorted({name for member in members for name in member.entries})
+    past = {} if wanted.file else _past(master, names)
+    past |= {name: Durations(0, seconds, seconds, seconds) for name, seconds in wanted.took.items()}
+    found = simulate(members, wanted.begin, wanted.end, past, offset, clock.local_zone())
+    found["problems"][:0] = problems
+    return found
+
+
+def known(file: str | None) -> Known:
+    """What names mean: the entries and periods of a file, or nothing. Raises UsageError."""
+    if file is None:
+        return Known({}, {}, clock.local_zone())
+    (member,), _ = _of_file(Path(file))
+    return Known(member.entries, member.periods, member.zone)
+
+
+# inside
+
+
+def _of_file(path: Path) -> tuple[list[Member], list[str]]:
+    from config.lookahead import member_of  # a fleet needs none of it
+
+    member, problems = member_of(path, clock.local_zone())
+    return [member], problems
+
+
+def _of_fleet(master: Master, minion: str) -> tuple[list[Member], list[str]]:
+    """Every minion that answers; those that do not are named."""
+    rows = _answers(master, minion, "schedule.list")
+    periods = _answers(master, minion, "schedule.periods")
+    members, problems = [], []
+    for id, (state, value) in sorted(rows.items()):
+        if state != "succeeded" or periods.get(id, ("", None))[0] != "succeeded":
+            problems.append(f"cannot ask {id} for its schedule: {state}")
+            continue
+        member, wrong = _member(id, value, periods[id][1])
+        members.append(member)
+        problems += wrong
+    return members, problems
+
+
+def _answers(master: Master, minion: str, function: str) -> dict[str, tuple[str, Any]]:
+    """The state and the value by minion."""
+    found: dict[str, tuple[str, Any]] = {}
+    stream: Iterator[Item] = master.publish(minion, "glob", function, [], {}, until=clock.boottime() + PATIENCE)
+    try:
+        for item in stream:
+            if item.get("event") == "pair":
+                found[item["minion"]] = (item["pair"]["state"], item["pair"].get("return"))
+    except TimeoutError:
+        pass  # who has not answered is told as such
+    return found
+
+
+def _member(id: str, rows: Iterable[Mapping[str, Any]], given: Mapping[str, Any]) -> tuple[Member, list[str]]:
+    """A minion with its entries, from what it says of them."""
+    zone = ZoneInfo(given["timezone"]) if given["timezone"] else clock.local_zone()
+    periods, _ = read_periods(given["periods"], zone)
+    entries: dict[str, Entry] = {}
+    runs: dict[str, int] = {}
+    problems = []
+    for row in rows:
+        name = row["name"]
+        if "broken" in row:
+            problems.append(f"{id}: {row['broken']}")
+            continue
+        # Secret values are shown as *** and do not matter here.
+        fields = {key: value for key, value in row.items() if key in READERS and key not in ("kwargs", "secret")}
+        try:
+            entries[name] = parse_entry(name, fields, master=True, zone=zone)
+        except UsageError as error:
+            problems.append(f"{id}: {error}")
+        runs[name] = int(row.get("runs", 0))
+    return Member(id, entries, periods, zone, repr(given), runs), problems
+
+
+def _chosen(member: Member, name: str) -> Member:
+    entries = {key: entry for key, entry in member.entries.items() if fnmatch.fnmatchcase(key, name)}
+    return Member(member.id, entries, member.periods, member.zone, member.mark, member.runs, member.sizes)
+
+
+def _past(master: Master, names: Iterable[str]) -> dict[str, Durations]:
+    """How long the last runs of each entry took, as far as the ledger has them."""
+    found: dict[str, Durations] = {}
+    left = PAST_LIMIT
+    for name in names:
+        jobs = master.jobs(limit=PAST, cursor=None, filters={"schedule": name})["jobs"] if left > 0 else []
+        took = durations(seconds for job in jobs for seconds in _took(master, str(job["jid"])))
+        left -= len(jobs)
+        if took is not None:
+            found[name] = took
+    return found
+
+
+def _took(master: Master, jid: str) -> Iterator[float]:
+    """The durations of one job, a minion each."""
+    try:
+        for item in master.watch(jid, follow=False):
+            seconds = item["pair"].get("duration") if item.get("event") == "pair" else None
+            if seconds is not None and item["pair"].get("pid") is not None:
+                yield float(seconds)
+    except JrError:
+        return  # it was purged meanwhile
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1.0
+    if not 0 < days <= DAYS_LIMIT:
+        raise UsageError(f"cannot simulate days={escape(text[:100])}: from 0 to {DAYS_LIMIT:g} days are allowed")
+    return days
+
+
+def _length(key: str, text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"cannot simulate with {escape(f'{key}={text}'[:100])}: it must be {error}") from error
