@@ -138,6 +138,8 @@ class Load(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Seconds that the host's clock is ahead of the master's, behind when negative; None before the first answer."""
     uncertain: Finite | None = None
     """Seconds by which that may be wrong: half of what question and answer took."""
+    schedule_problems: Count = 0
+    """Entries, periods and files of its schedule that cannot be used."""
 
 
 # minion -> master

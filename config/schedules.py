@@ -192,6 +192,8 @@ def _counts(name: str) -> bool:
 def _stamp(path: Path) -> Stamp | None:
     try:
         status = path.stat()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None  # not there; or what it leads to is not
+    except OSError as error:
+        return Stamp(0, 0, 0, error.errno or 0)  # it may be there: who reads it will say what is wrong
     return Stamp(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

@@ -173,7 +173,7 @@ class Shelf:
 
     def broken(self) -> list[dict[str, str]]:
         """Entries that cannot be used, for lists."""
-        return [{"name": each.name, "origin": each.origin, "problem": each.problem} for each in self.book.broken]
+        return [{"name": each.name, "origin": each.origin, "broken": each.problem} for each in self.book.broken]
 
 
 def shelf_of(source: Source, changes: Iterable[Change] = (), *, master: bool = False) -> Shelf:

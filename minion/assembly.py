@@ -57,6 +57,8 @@ def assemble(settings: MinionSettings, state: Path, start: int, token: str | Non
     identity = Identity(version=VERSION, boot_id=clock.boot_id(), start=start, facts=Raw(pack(facts)),
                         claim=Enrol(id=settings.id, version=VERSION, token=token))
     agent = Agent(identity, host, random.random, keys or Keychain(Key(""), None, [Key("")]))
+    if shelf is not None:
+        agent.schedule_problems = lambda: len(shelf.problems)
     scheduler = Scheduler({} if shelf is None else shelf.entries, settings.id, settings.grace)
     handle = Handle(settings, host, agent, scheduler, facts, loaded, shelf)
     config: dict[str, Any] = {"packages": [FUNCTIONS], "dirs": list(settings.function_dirs),

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from common.errors import UsageError
+from common.schedule.entries import changed
 from common.schedule.model import TRIGGERS, Entry
 from common.text import escape, nearest
 
@@ -135,8 +136,8 @@ class Layers:
             entry = self.parse(name, fields)
         except UsageError as error:
             return Broken(name, origin, str(error))
-        changed = () if top is None or top.fields is None else tuple(top.fields)
-        return Placed(entry, fields, origin, None if layers.filed is None else layers.filed.origin, changed)
+        differs = () if top is None or top.fields is None else tuple(top.fields)
+        return Placed(entry, fields, origin, None if layers.filed is None else layers.filed.origin, differs)
 
     def _opened(self, name: str, found: Placed | Broken) -> Placed | Broken:
         """The same, unless it needs a period that is not there: it never runs as if it had no window."""
@@ -173,10 +174,16 @@ class Layers:
 
 
 def merged(below: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`below` with the fields of `over` in their places; None takes one out. A trigger replaces the whole trigger."""
+    """`below` with the fields of `over` in their places; None takes one out. A trigger replaces the whole trigger.
+
+    Of a field that has parts, such as `retries: {count: 3, delay: 1m}`, only those are replaced that are named.
+    """
     gone = {key for heads, group in _GROUPS if any(over.get(head) is not None for head in heads) for key in group}
     kept = {key: value for key, value in below.items() if key not in gone}
-    return {key: value for key, value in {**kept, **over}.items() if value is not None}
+    try:
+        return changed(kept, over)
+    except ValueError:  # what is wrong in there is told when an entry is made of it
+        return {key: value for key, value in {**kept, **over}.items() if value is not None}
 
 
 def _over(below: Mapping[str, Any], change: Change | None) -> Mapping[str, Any]:

@@ -87,6 +87,8 @@ class Agent:
         self._identity = identity
         self._host = host
         self._chance = chance
+        self.schedule_problems: Callable[[], int] = lambda: 0
+        """How many things in this minion's schedule cannot be used."""
         self._connection = 0
         self._tries = 0
         self._pings = 0
@@ -109,7 +111,7 @@ class Agent:
 
     def burden(self, now: Now) -> Load:
         """How this host does, and what its wall clock shows beside the master's."""
-        load = self._host.held.burden(now)
+        load = structs.replace(self._host.held.burden(now), schedule_problems=self.schedule_problems())
         if self._between is None:
             return load
         ahead, uncertain = self._between

@@ -10,22 +10,11 @@ import pytest
 
 from common.errors import NotFoundError, UsageError
 from common.schedule.book import CHANGES_LIMIT, Book
+from common.schedule.entries import parse_entry
 from common.schedule.layers import Broken, Change, Filed, Files, Saved, merged
 from common.schedule.model import Entry
 
 PING = {"function": "test.ping"}
-
-
-def parse(name: str, fields: Mapping[str, Any]) -> Entry:
-    """Fields as they are, seconds as numbers: what the book does is the same whatever entries may say."""
-    try:
-        entry = msgspec.convert({"name": name, **{key: value for key, value in fields.items() if key != "except"}},
-                                Entry)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"cannot use the schedule '{name}': {error}") from error
-    if entry.every is not None and entry.cron is not None:
-        raise UsageError(f"cannot use the schedule '{name}': it has every and cron")
-    return entry
 
 
 def files(saved: Mapping[str, Saved] | None = None, periods: tuple[str, ...] = (),
@@ -35,7 +24,7 @@ def files(saved: Mapping[str, Saved] | None = None, periods: tuple[str, ...] = (
 
 
 def book(*changes: Change, **entries: Mapping[str, Any]) -> Book:
-    made = Book(parse, changes)
+    made = Book(parse_entry, changes)
     made.load(files(**entries))
     return made
 
@@ -194,8 +183,8 @@ def test_a_change_whose_entry_is_gone_is_told_and_waits_for_it() -> None:
 
 
 def test_an_entry_never_runs_without_the_period_that_it_names() -> None:  # I19
-    made = Book(parse)
-    entries = {"tidy": {**PING, "during": ["night"]}, "beat": PING, "not": {**PING, "excepting": ["nigth"]}}
+    made = Book(parse_entry)
+    entries = {"tidy": {**PING, "during": ["night"]}, "beat": PING, "not": {**PING, "except": ["nigth"]}}
     made.load(files(periods=("night",), **entries))
     assert list(made.entries) == ["tidy", "beat"]
     assert made.broken[0].problem == (
@@ -248,7 +237,7 @@ def stored(document: Mapping[str, Any]) -> dict[str, Saved]:
 
 
 def test_changes_after_a_save_lie_over_it() -> None:
-    made = Book(parse)
+    made = Book(parse_entry)
     saved = stored({"schedule": {"new": {**PING, "every": 7}}, "changed": {"tidy": {"every": 5}}, "deleted": ["old"]})
     made.load(files(saved, tidy={**PING, "every": 60}, old=PING))
     modify(made, "tidy", cron="0 3 * * *")
@@ -265,17 +254,17 @@ def test_changes_after_a_save_lie_over_it() -> None:
 
 
 def test_a_saved_deletion_of_what_no_file_has_any_more_is_dropped() -> None:
-    made = Book(parse)
+    made = Book(parse_entry)
     made.load(files(stored({"deleted": ["old"]})))
     assert (made.saved(), made.hidden, made.entries) == ({}, [], {})
 
 
 def test_there_is_an_end_to_entries_and_changes() -> None:
-    made = Book(parse, most=2)
+    made = Book(parse_entry, most=2)
     made.load(files(a=PING, b=PING))
     with pytest.raises(UsageError, match="there are 2 already"):
         made.add("c", PING, "ann", 1.0)
-    full = Book(parse, [Change(name=f"n{count}", fields=None) for count in range(CHANGES_LIMIT)])
+    full = Book(parse_entry, [Change(name=f"n{count}", fields=None) for count in range(CHANGES_LIMIT)])
     full.load(files(a=PING))
     with pytest.raises(UsageError, match="save them"):
         full.delete("a", "ann", 1.0)
@@ -286,7 +275,7 @@ def test_what_is_not_changed_is_not_read_again() -> None:
 
     def counting(name: str, fields: Mapping[str, Any]) -> Entry:
         parsed.append(name)
-        return parse(name, fields)
+        return parse_entry(name, fields)
 
     made = Book(counting)
     made.load(files(a=PING, b=PING))
@@ -298,3 +287,10 @@ def test_one_field_of_a_group_replaces_the_group() -> None:
     assert merged({"overlap": "queue"}, {"allow": 3}) == {"allow": 3}
     assert merged({"every": 5, "base": "end"}, {"base": "start"}) == {"every": 5, "base": "start"}
     assert merged({"every": 5}, {"cron": None, "every": None}) == {}
+
+
+def test_a_field_with_parts_is_replaced_part_by_part() -> None:
+    below = {"retries": {"count": 3, "delay": "1m"}, "overlap": {"allow": 3}}
+    assert merged(below, {"retries": 5}) == {"retries": 5, "retry_delay": "1m", "overlap": "allow", "allow": 3}
+    assert merged(below, {"overlap": "skip"}) == {"retries": 3, "retry_delay": "1m", "overlap": "skip"}
+    assert merged({"retries": {"cuont": 3}}, {"timeout": 5}) == {"retries": {"cuont": 3}, "timeout": 5}
