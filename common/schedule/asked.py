@@ -6,7 +6,7 @@ An entry or a period is asked for by its name or as it would be written; an entr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import tzinfo
+from datetime import UTC, tzinfo
 from typing import Any, NamedTuple
 
 from common.errors import NotFoundError, UsageError
@@ -40,6 +40,15 @@ class Known(NamedTuple):
     entries: Mapping[str, Entry]
     periods: Mapping[str, Period]
     zone: tzinfo
+    written: Mapping[str, Mapping[Any, Any]] = {}
+    """The periods as they are written."""
+
+
+def written(known: Known) -> dict[str, Any]:
+    """The periods as they are written, and the zone of those that name none; None when that has no name."""
+    # YAML makes dates of days such as 2026-12-24.
+    periods = {name: {str(key): value for key, value in fields.items()} for name, fields in known.written.items()}
+    return {"periods": periods, "timezone": "UTC" if known.zone == UTC else getattr(known.zone, "key", None)}
 
 
 def segments(given: Any, begin: str, end: str, known: Known) -> list[dict[str, Any]]:

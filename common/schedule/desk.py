@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 from common import clock
 from common.durations import parse_duration
 from common.errors import NotFoundError, UsageError
-from common.schedule import asked, driver
+from common.schedule import driver
 from common.schedule.book import Book
 from common.schedule.driver import Scheduler, moment
 from common.schedule.layers import Change
 from common.schedule.model import Moment, Occurrence
-from common.schedule.periods import Period
 from common.text import nearest
 
 Pending = Literal["run", "drop"]
@@ -41,10 +40,6 @@ class Shelf(Protocol):
 
     @property
     def book(self) -> Book: ...
-    @property
-    def periods(self) -> Mapping[str, Period]: ...
-    @property
-    def written(self) -> Mapping[str, Any]: ...
     @property
     def problems(self) -> list[str]: ...
 
@@ -89,30 +84,6 @@ class Desk:
         """Whether all entries are held, since when and by whom."""
         hold = self._engine.held
         return {"held": hold is not None, **({} if hold is None else {"since": hold.since, "by": hold.by})}
-
-    def periods(self) -> dict[str, Any]:
-        """The periods as they are written, and the zone of those that name none; None when it has no name."""
-        zone = clock.local_zone()
-        # YAML makes dates of days such as 2026-12-24.
-        written = {name: {str(key): value for key, value in fields.items()}
-                   for name, fields in self._shelf.written.items()}
-        return {"periods": written, "timezone": getattr(zone, "key", None) if zone != UTC else "UTC"}
-
-    def segments(self, period: Any, begin: str, end: str) -> list[dict[str, Any]]:
-        """See `asked.segments`."""
-        return asked.segments(period, begin, end, self._known())
-
-    def coming(self, entry: Any, begin: str, count: int) -> list[dict[str, Any]]:
-        """See `asked.coming`."""
-        return asked.coming(entry, begin, count, self._known())
-
-    def explained(self, entry: Any, count: int) -> dict[str, Any]:
-        """See `asked.explained`; from now on."""
-        known = self._known()
-        return asked.explained(entry, datetime.fromtimestamp(clock.wall(), known.zone).isoformat(), count, known)
-
-    def _known(self) -> asked.Known:
-        return asked.Known(self._shelf.book.entries, self._shelf.periods, clock.local_zone())
 
     # entries
 

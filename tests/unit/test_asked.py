@@ -1,0 +1,84 @@
+"""What people who write entries and periods ask, by name or as it would be written."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from common.errors import JrError
+from common.schedule.asked import Known, asked_entry, asked_time, coming, explained, segments, written
+from common.schedule.calendars import parse_periods
+from common.schedule.entries import parse_entries
+
+BERLIN = ZoneInfo("Europe/Berlin")
+PERIODS = {"night": {"monday - sunday": "22:00-06:00", "timezone": "Europe/Berlin"},
+           "holidays": {date(2026, 12, 24): "00:00-24:00"}}
+KNOWN = Known(parse_entries({"nightly": {"function": "a.b", "at": "02:30", "timezone": "Europe/Berlin"},
+                             "lost": {"function": "a.b", "every": "1h", "during": "nope"}}),
+              parse_periods(PERIODS, UTC), UTC, PERIODS)
+
+
+def test_a_period_by_name_and_as_it_is_written() -> None:  # I20, I21
+    found = segments("night", "2026-03-28T12:00", "2026-03-29", KNOWN)
+    assert found == [{"begin": "2026-03-28T22:00:00+01:00", "end": "2026-03-29T00:00:00+01:00",
+                      "begin_epoch": 1774731600.0, "end_epoch": 1774738800.0}]
+    assert found == segments(dict(PERIODS["night"]), "2026-03-28T11:00Z", "2026-03-28T23:00+00:00", KNOWN)
+    both = segments({"december 24": "12:00-13:00", "includes": "night"}, "2026-12-24", "2026-12-25", KNOWN)
+    assert [(row["begin"], row["end"]) for row in both] == [  # the zone of the one that is asked for is the host's
+        ("2026-12-24T00:00:00+00:00", "2026-12-24T05:00:00+00:00"),
+        ("2026-12-24T12:00:00+00:00", "2026-12-24T13:00:00+00:00"),
+        ("2026-12-24T21:00:00+00:00", "2026-12-25T00:00:00+00:00")]
+
+
+def test_the_next_runs_by_name_mapping_and_expression() -> None:  # B07
+    assert coming("nightly", "2026-03-28", 2, KNOWN) == [
+        {"time": "2026-03-28T02:30:00+01:00", "epoch": 1774661400.0},
+        {"time": "2026-03-29T03:00:00+02:00", "epoch": 1774746000.0}]
+    assert [row["time"] for row in coming({"every": "1h", "during": "night"}, "2026-06-01T03:30", 3, KNOWN)] \
+        == ["2026-06-01T20:00:00+00:00", "2026-06-01T21:00:00+00:00", "2026-06-01T22:00:00+00:00"]
+    assert [row["epoch"] for row in coming("30 2 * * *", "2026-01-01", 1, KNOWN)] == [1767234600.0]
+    assert coming({"once": "2020-01-01T00:00"}, "2026-01-01", 5, KNOWN) == []
+    assert asked_entry({"every": 5, "target": "web*"}, KNOWN).target == "web*"
+
+
+def test_in_words() -> None:  # B07
+    told = explained("nightly", "2026-01-01", 1, KNOWN)
+    assert (told["explained"][0], told["next"]) == ("at 02:30 every day (Europe/Berlin)", ["2026-01-01T02:30:00+01:00"])
+    told = explained("lost", "2026-01-01", 1, KNOWN)
+    assert told["explained"][-1] == "when that is cannot be told here, where there is no period nope"
+    assert told["next"] == []
+
+
+@pytest.mark.parametrize(("call", "said"), [
+    (lambda: segments("nigt", "2026-01-01", "2026-01-02", KNOWN), 'did you mean "night"'),
+    (lambda: segments({"mnday": "00:00-24:00"}, "2026-01-01", "2026-01-02", KNOWN), "cannot use the period 'given'"),
+    (lambda: segments("night", "2026-01-02", "2026-01-01", KNOWN), "the end must be later than the begin"),
+    (lambda: segments("night", "2026-01-01", "2036-01-01", KNOWN), "1000 are allowed; ask for less time"),
+    (lambda: segments({f"day {day}": "00:00-24:00" for day in range(1, 1001)}, "2026-01-01", "2027-01-01", KNOWN),
+     "200 days are allowed"),
+    (lambda: segments("night", "today", "2027-01-01", KNOWN), "cannot read the time 'today'"),
+    (lambda: coming("nightli", "2026-01-01", 1, KNOWN), 'did you mean "nightly"'),
+    (lambda: coming("61 * * * *", "2026-01-01", 1, KNOWN), "cannot read the cron expression"),
+    (lambda: coming({"evry": "5m"}, "2026-01-01", 1, KNOWN), "did you mean \"every\""),
+    (lambda: coming("lost", "2026-01-01", 1, KNOWN), "there is no period 'nope'"),
+    (lambda: coming("nightly", "2026-01-01", 0, KNOWN), "from 1 to 1000 are allowed"),
+    (lambda: coming("nightly", "2026-01-01", 1001, KNOWN), "from 1 to 1000 are allowed"),
+])
+def test_what_cannot_be_asked(call: Any, said: str) -> None:  # B07
+    with pytest.raises(JrError) as caught:
+        call()
+    assert said in str(caught.value)
+
+
+def test_times_without_an_offset_are_those_of_the_zone() -> None:  # I21
+    assert asked_time("2026-03-29T02:30", BERLIN) == datetime(2026, 3, 29, 1, tzinfo=UTC).timestamp()
+    assert asked_time("2026-06-01", BERLIN) == datetime(2026, 5, 31, 22, tzinfo=UTC).timestamp()
+
+
+def test_the_periods_as_they_are_written() -> None:
+    assert written(KNOWN) == {"periods": {"night": {"monday - sunday": "22:00-06:00", "timezone": "Europe/Berlin"},
+                                          "holidays": {"2026-12-24": "00:00-24:00"}}, "timezone": "UTC"}
+    assert written(KNOWN._replace(zone=BERLIN, written={})) == {"periods": {}, "timezone": "Europe/Berlin"}
