@@ -54,6 +54,8 @@ class Reading(NamedTuple):
     warnings: tuple[str, ...]
     written: Mapping[str, Mapping[str, Any]] = {}
     """The periods as they are written."""
+    origins: Mapping[str, str] = {}
+    """Where each of them stands."""
 
 
 class Reader:
@@ -157,7 +159,8 @@ class Reader:
         saved = self._parts.get(self._saved, _NO_PART).saved
         warnings = dict.fromkeys(line for part in parts for line in part.warnings)
         return Reading(Files(entries, saved, periods), periods, tuple(problems), tuple(warnings),
-                       {name: named[name].fields for name in periods})
+                       {name: named[name].fields for name in periods},
+                       {name: named[name].origin for name in periods})
 
 
 def problem_at(origin: str, problem: str) -> str:

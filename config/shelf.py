@@ -64,6 +64,11 @@ class Shelf:
         return self._reading.written
 
     @property
+    def period_origins(self) -> Mapping[str, str]:
+        """Where each of them stands."""
+        return self._reading.origins
+
+    @property
     def problems(self) -> list[str]:
         """One line for each thing that cannot be used, with file and line; the rest goes on."""
         return [*self._reading.problems, *(problem_at(each.origin, each.problem) for each in self.book.broken)]
@@ -188,4 +193,4 @@ def review(source: Source, *, master: bool = False) -> tuple[list[str], list[str
     shelf = shelf_of(source, master=master)
     placed = shelf.book.placed.items()
     lines = [f"schedule {name}: {each.entry.function}  ({each.origin})" for name, each in placed]
-    return [*lines, *(f"period {name}" for name in shelf.periods)], shelf.problems
+    return [*lines, *(f"period {name}  ({origin})" for name, origin in shelf.period_origins.items())], shelf.problems
