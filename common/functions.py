@@ -24,7 +24,8 @@ LIFTED = frozenset({"timeout"})
 keeps the time limit, so the function is not told."""
 
 _READS = "_jr_inline_reads"
-_GIVEN = {"job": "Job", "agent": "Agent", "master": "Master"}
+GIVEN = {"job": "Job", "agent": "Agent", "master": "Master"}
+"""Parameters that jr fills in, by name, and their types. Nobody else can give `**kwargs` these names."""
 
 
 class Failed(Exception):
@@ -109,6 +110,31 @@ class JobView(Protocol):
     def inline(self) -> bool: ...
 
 
+class ScheduleView(Protocol):
+    """The schedule of a minion as its functions see it: `common.schedule.desk.Desk`, which says what each one does.
+
+    Named here by what it offers, for the same reason. `by` is who asks. Each raises JrError.
+    """
+
+    def entries(self) -> list[dict[str, Any]]: ...
+    def show(self, name: str) -> dict[str, Any]: ...
+    def upcoming(self, name: str, count: int = 1) -> dict[str, Any]: ...
+    async def add(self, name: str, fields: Mapping[str, Any], by: str) -> dict[str, Any]: ...
+    async def modify(self, name: str, fields: Mapping[str, Any], by: str) -> dict[str, Any]: ...
+    async def enable(self, name: str, enabled: bool, by: str) -> dict[str, Any]: ...
+    async def delete(self, name: str, by: str) -> dict[str, Any]: ...
+    async def copy(self, name: str, new_name: str, by: str) -> dict[str, Any]: ...
+    async def move(self, name: str, new_name: str, by: str) -> dict[str, Any]: ...
+    async def save(self) -> dict[str, Any]: ...
+    async def reload(self, forget: bool = False) -> dict[str, Any]: ...
+    async def run(self, name: str, by: str, force: bool = False) -> dict[str, Any]: ...
+    async def skip(self, name: str, planned: str | float | None = None) -> dict[str, Any]: ...
+    async def postpone(self, name: str, to: str | float, planned: str | float | None = None) -> dict[str, Any]: ...
+    async def resume(self, name: str) -> dict[str, Any]: ...
+    async def hold(self, by: str) -> dict[str, Any]: ...
+    async def release(self, pending: str = "run") -> dict[str, Any]: ...
+
+
 class Agent(Protocol):
     """What an inline function sees of the agent it runs in, through a parameter named `agent`."""
 
@@ -129,8 +155,9 @@ class Agent(Protocol):
     def functions(self) -> Table:
         """The whole table: inline functions and those of the spawner."""
 
-    def schedules(self) -> list[dict[str, Any]]:
-        """The schedule entries of this minion, each with its name, its state and its next run."""
+    @property
+    def schedule(self) -> ScheduleView:
+        """The schedule of this minion. Raises JrError while it cannot be used."""
 
     def status(self) -> dict[str, Any]:
         """How the agent does: version, connection, containment, broken modules."""
@@ -174,7 +201,7 @@ def signature(function: Callable[..., Any]) -> inspect.Signature:
 
 def is_given(parameter: inspect.Parameter) -> bool:
     """True for `job: Job`, `agent: Agent` and a runner's `master: Master`, which jr fills in and users never see."""
-    wants = _GIVEN.get(parameter.name)
+    wants = GIVEN.get(parameter.name)
     # By name, since Master is a type of a layer above, and annotations may be text.
     return wants is not None and wants == getattr(parameter.annotation, "__name__", parameter.annotation)
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from common import typed as typed_text
 from common.durations import parse_duration
 from common.errors import UsageError
+from common.functions import GIVEN, FunctionInfo, Hint, Param, Table
 from common.functions import LIFTED as LIFTED
-from common.functions import FunctionInfo, Hint, Param, Table
 from common.signatures import no_such, shown, usage
 from common.text import closest
 
@@ -126,7 +126,7 @@ class _Binder:
             return self._convert(param, value)
         if self._rest is not None and key == self._rest["name"]:
             return self._read(key, "list", value)
-        if self._extra is not None:
+        if self._extra is not None and key not in GIVEN:
             return self._convert({**self._extra, "name": key}, value)
         raise _Misfit(self._unknown(key, value, args), shown(key), self._unknown(key, None, args))
 

@@ -21,6 +21,7 @@ from common.proc.loader import load
 from common.version import VERSION
 from config.settings import MinionSettings
 from config.shelf import Shelf
+from minion.asking import Asker
 from minion.core.agent import Agent, Identity
 from minion.core.keychain import Keychain
 from minion.facts import collect
@@ -38,6 +39,7 @@ class Parts(NamedTuple):
     agent: Agent
     scheduler: Scheduler
     hands: HostShell
+    asker: Asker
 
 
 def assemble(settings: MinionSettings, state: Path, start: int, token: str | None, out: Out,
@@ -59,9 +61,9 @@ def assemble(settings: MinionSettings, state: Path, start: int, token: str | Non
     agent = Agent(identity, host, random.random, keys or Keychain(Key(""), None, [Key("")]))
     if shelf is not None:
         agent.schedule_problems = lambda: len(shelf.problems)
-    scheduler = Scheduler({} if shelf is None else shelf.entries, settings.id, settings.grace)
-    handle = Handle(settings, host, agent, scheduler, facts, loaded, shelf)
+    scheduler = Scheduler(settings, state, shelf)
+    handle = Handle(settings, host, agent, scheduler, facts, loaded)
     config: dict[str, Any] = {"packages": [FUNCTIONS], "dirs": list(settings.function_dirs),
                               "entry_points": ENTRY_POINTS, "containment": settings.containment}
     handle.hands = HostShell(host, state, config, out, inline, handle)
-    return Parts(host, agent, scheduler, handle.hands)
+    return Parts(host, agent, scheduler, handle.hands, Asker(inline, config, handle))

@@ -26,6 +26,7 @@ from minion.calls import Calls
 from minion.core.keychain import Keychain
 from minion.link import Link
 from minion.pki import Pki
+from minion.scheduler import Surroundings
 from minion.starts import Starts
 from minion.where import Where, where
 
@@ -50,25 +51,21 @@ class MinionDaemon(Daemon):
         starts = Starts(state)
         link = Link(master, pki, starts, self.fatal)
         token = None if master is None else master.token
-        shelf = shelf_of(self._source)
         parts = assemble(settings, state, await self._count_start(state, starts), token, link, _keychain(pki, master),
-                         shelf)
+                         shelf_of(self._source))
         stack.push_async_callback(parts.hands.close)
         link.open(parts)
         stack.callback(link.close)
-        for record in await parts.hands.open():
-            if record.schedule is not None:
-                parts.scheduler.adopted(record.jid, record.schedule)
+        await parts.hands.open()
         keeping = guarded(partial(parts.hands.keep_house, settings.keep_jobs), "the removal of old output", self.fatal)
         stack.push_async_callback(cancelled, keeping)
         server = ControlServer(self._paths.minion_socket, Calls(settings.id, parts.hands, settings.grace).handle)
         await server.open()
         stack.push_async_callback(server.close)
         link.start()
-        parts.scheduler.open(parts.hands)
-        stack.callback(parts.scheduler.close)
-        stack.push_async_callback(cancelled, shelf.open(parts.scheduler.keep, parts.scheduler.load, self.fatal))
-        self.hung_up = shelf.reload_soon
+        stack.push_async_callback(parts.scheduler.close)
+        await parts.scheduler.open(Surroundings(parts.hands, parts.host.held, parts.asker, link.send, self.fatal))
+        self.hung_up = parts.scheduler.reload
 
     async def _count_start(self, state: Path, starts: Starts) -> int:
         """See `Starts.count`; on a full disk it takes what is set aside, or waits for room. Raises JrError."""

@@ -11,9 +11,9 @@ from common.host.shell import HostShell
 from common.ids import Jid, MinionId
 from common.proc.loader import Loaded
 from common.proc.record import JobRecord
+from common.schedule.desk import Desk
 from common.version import VERSION
 from config.settings import MinionSettings
-from config.shelf import Shelf
 from minion.core.agent import Agent as Core
 from minion.scheduler import Scheduler
 
@@ -24,14 +24,13 @@ class Handle:
     hands: HostShell
 
     def __init__(self, settings: MinionSettings, host: Host, core: Core, scheduler: Scheduler, facts: dict[str, Any],
-                 loaded: Loaded, shelf: Shelf | None = None) -> None:
+                 loaded: Loaded) -> None:
         self._settings = settings
         self._host = host
         self._core = core
         self._scheduler = scheduler
         self._facts = facts
         self._loaded = loaded
-        self._shelf = shelf
         self._spawned: Table | None = None
         self._table: Table = {}
 
@@ -57,23 +56,19 @@ class Handle:
             self._spawned, self._table = spawned, {**spawned, **self._loaded.table}
         return self._table
 
-    def schedules(self) -> list[dict[str, Any]]:
+    @property
+    def schedule(self) -> Desk:
         """See `Agent`."""
-        entries = self._scheduler.describe()
-        if self._shelf is None:
-            return entries
-        origins = self._shelf.origins()
-        return [*({**entry, **origins.get(entry["name"], {})} for entry in entries), *self._shelf.broken()]
+        return self._scheduler.desk
 
     def status(self) -> dict[str, Any]:
         """See `Agent`."""
         at = now()
         load = self._core.burden(at)
-        problems = 0 if self._shelf is None else len(self._shelf.problems)
         return {"id": str(self._settings.id), "version": VERSION, "connection": str(self._core.stage.value),
                 "why": self._core.why, "containment": self.hands.executor.containment,
                 "broken": self.hands.executor.broken, "disk": self.hands.short or "ok", **self._host.held.figures(),
-                "schedule_problems": problems,
+                "schedule_problems": len(self._scheduler.problems),
                 "max_jobs": self._settings.max_jobs, "oldest_unacked": load.oldest, "clock_offset": load.clock_offset,
                 "clock_offset_uncertain": load.uncertain, "start": self._core.start,
                 "connection_age": None if self._core.since is None else at.boot - self._core.since}

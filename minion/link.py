@@ -20,6 +20,7 @@ from minion.assembly import Parts
 from minion.core import effects as do
 from minion.core.agent import Agent, Stage
 from minion.pki import Pki
+from minion.scheduler import Scheduler
 from minion.starts import Starts
 from minion.where import Where
 
@@ -28,7 +29,7 @@ T = TypeVar("T")
 
 
 LINE = (do.OpenLine, do.OpenEnrol, do.CloseLine, do.SendLine, do.MakeKey, do.TakeUpKey, do.KeepMasters, do.CatchUp,
-        do.Complain)
+        do.Complain, do.VerdictsNoted)
 
 
 class Link:
@@ -54,6 +55,11 @@ class Link:
     def _agent(self) -> Agent:
         assert self._parts is not None  # nothing is told to a link before it is open
         return self._parts.agent
+
+    @property
+    def _scheduler(self) -> Scheduler:
+        assert self._parts is not None
+        return self._parts.scheduler
 
     def start(self) -> None:
         """Connect, and keep connected."""
@@ -109,7 +115,7 @@ class Link:
     def ended(self, message: Return) -> None:
         """A job ended."""
         if self._parts is not None:
-            self._parts.scheduler.ended(message.jid)
+            self._parts.scheduler.ended(message)
 
     def fatal(self, reason: str) -> None:
         """The agent cannot go on."""
@@ -135,6 +141,8 @@ class Link:
                 _log.warning("this state folder is an older copy: its key has been at %d starts; going on from there",
                              starts, extra={"action": "state.behind"})
                 self._keep(partial(self._starts.keep, starts), lambda _: [])
+            case do.VerdictsNoted(place):
+                self._scheduler.noted(place)
             case do.Complain(reason):
                 limited(_log, "identity").error("%s", reason, extra={"action": "identity.wrong"})
 
@@ -214,8 +222,10 @@ class Link:
             return
         if stage is Stage.ONLINE:
             _log.info("connected to the master", extra={"action": "bus.connected"})
+            self._scheduler.connected()
         elif self._stage is Stage.ONLINE:
             _log.warning("not connected: %s", self._agent.why, extra={"action": "bus.disconnected"})
+            self._scheduler.disconnected()
         elif stage is Stage.IDLE:
             limited(_log, f"idle {self._agent.why}").warning("%s", self._agent.why, extra={"action": "bus.waiting"})
         self._stage = stage

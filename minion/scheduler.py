@@ -1,111 +1,197 @@
-"""Drives the schedule engine on a minion: one timer, and a job of its own for every run that is due."""
+"""The schedule of a minion: its files, its journal, its jobs and its master put together. Decides nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from msgspec import Raw
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 from common import clock
-from common.codec import pack
+from common.aio import cancelled, guarded
 from common.errors import JrError
+from common.host.jobs import Jobs
 from common.host.shell import HostShell
-from common.ids import Jid, MinionId, mint
-from common.messages import JobFields
+from common.ids import Jid
+from common.log import limited
+from common.messages import Message, Return
+from common.schedule.desk import Desk
+from common.schedule.driver import ROOM_AGAIN, moment
+from common.schedule.driver import Scheduler as Driver
+from common.schedule.engine import Engine
 from common.schedule.layers import Change
-from common.schedule.model import Entry
-from common.schedule.old_engine import Due, Engine
-from common.schedule.periods import Period
-from common.secrets import hide
-from common.values import ArgumentsError
+from common.schedule.model import Step
+from common.states import State
+from config.settings import MinionSettings
+from config.shelf import Shelf
+from minion.asking import Asker
+from minion.courier import Courier
+from minion.journal import LEAST, Journal
+from minion.runs import Runs
 
 _log = logging.getLogger("jr.minion.schedule")
 
-USER = "schedule"
-"""The user of a job that nobody typed."""
+TIDY = 600.0
+"""Seconds between two looks at which verdicts have grown old."""
+
+
+class Surroundings(NamedTuple):
+    """What a schedule needs of its agent."""
+
+    hands: HostShell
+    held: Jobs
+    asker: Asker
+    send: Callable[[Message], None]
+    """Says something to the master, if it is there."""
+    fatal: Callable[[str], None]
+
+
+class Opened(NamedTuple):
+    """A schedule at work."""
+
+    driver: Driver
+    desk: Desk
 
 
 class Scheduler:
-    """Issues the jobs of this minion's entries, whether its master is there or not."""
+    """Issues the jobs of this minion's entries, whether its master is there or not, and tells the master of each."""
 
-    def __init__(self, entries: Mapping[str, Entry], minion: MinionId, grace: float) -> None:
-        self._engine = Engine(entries, clock.wall(), clock.local_zone())
-        self._minion = minion
-        self._grace = grace
-        self._last: Jid | None = None
-        self._runs: dict[Jid, str] = {}
-        self._hands: HostShell | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+    def __init__(self, settings: MinionSettings, state: Path, shelf: Shelf | None) -> None:
+        """`shelf` has the entries; without it there are none, and `open` is never called."""
+        self._settings = settings
+        self._shelf = shelf
+        self._suffix = settings.id.suffix
+        self._zone = clock.local_zone()
+        self._journal = Journal(state)
+        self._runs = Runs(settings.id, settings.grace, self._journal, self._more)
+        self._courier: Courier | None = None
+        self._connected = False
+        self._opened: Opened | None = None
+        self._early: list[tuple[Jid, State]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._why = "no agent runs on this host"
 
-    def open(self, hands: HostShell) -> None:
-        """Begin to issue jobs."""
-        self._hands = hands
-        self._arm()
+    # the daemon's
 
-    def close(self) -> None:
+    async def open(self, around: Surroundings) -> None:
+        """Begin to issue jobs: now, or as soon as the journal can be used."""
+        self._courier = Courier(partial(self._runs.disk, self._journal.page), self._journal.noted, around.send)
+        self._courier.open()
+        if self._connected:
+            self._courier.connected()
+        if not await self._try(around):
+            self._tasks.append(guarded(partial(self._try_again, around), "the start of the schedule", around.fatal))
+        self._tasks.append(guarded(self._keep_house, "the removal of old verdicts", around.fatal))
+
+    async def close(self) -> None:
         """Issue nothing any more; what runs goes on."""
-        if self._timer is not None:
-            self._timer.cancel()
         for task in self._tasks:
-            task.cancel()
+            await cancelled(task)
+        if self._opened is not None:
+            await self._opened.driver.close()
+        if self._courier is not None:
+            await self._courier.close()
+        await self._runs.close()
 
-    async def load(self, entries: Mapping[str, Entry], periods: Mapping[str, Period]) -> None:
-        """These are the entries from now on; those that did not change keep their state."""
-        self._engine.load(entries, clock.wall())
-        if self._timer is not None:
-            self._timer.cancel()
-        self._arm()
+    def ended(self, message: Return) -> None:
+        """A job of this host ended; perhaps it was a run."""
+        if message.job.schedule is None or message.jid.suffix != self._suffix:
+            return
+        if self._opened is None:
+            self._early.append((message.jid, message.state))
+        else:
+            self._opened.driver.ended(message.jid, message.state)
 
-    async def keep(self, changes: Sequence[Change]) -> None:
-        """Keep what was changed at run time."""
-        raise JrError("cannot keep changes of the schedule: edit its files")
+    def reload(self) -> None:
+        """Read the files now: SIGHUP."""
+        if self._shelf is not None:
+            self._shelf.reload_soon()
 
-    def adopted(self, jid: Jid, name: str) -> None:
-        """A run of an earlier start of the agent goes on: the next one waits for it."""
-        self._runs[jid] = name
-        self._engine.running(name)
+    @property
+    def problems(self) -> list[str]:
+        """What the files say that cannot be used, a line each."""
+        return [] if self._shelf is None else self._shelf.problems
 
-    def ended(self, jid: Jid) -> None:
-        """A job of this host ended; if it was a run of an entry, the next one may start."""
-        name = self._runs.pop(jid, None)
-        if name is not None:
-            self._engine.ended(name)
+    # what the link tells
 
-    def describe(self) -> list[dict[str, Any]]:
-        """Every entry, with its next run."""
-        return self._engine.describe()
+    def connected(self) -> None:
+        """The master is there."""
+        self._connected = True
+        if self._courier is not None:
+            self._courier.connected()
 
-    def _arm(self) -> None:
-        wait = self._engine.wait(clock.wall())
-        if wait is not None:
-            self._timer = asyncio.get_running_loop().call_later(wait, self._tick)
+    def disconnected(self) -> None:
+        """It is not."""
+        self._connected = False
+        if self._courier is not None:
+            self._courier.disconnected()
 
-    def _tick(self) -> None:
-        for due in self._engine.due(clock.wall()):
-            self._engine.running(due.name)
-            task = asyncio.get_running_loop().create_task(self._begin(due))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        self._arm()
+    def noted(self, place: int) -> None:
+        """It has the verdicts up to this place of the journal."""
+        if self._courier is not None:
+            self._courier.noted(place)
 
-    async def _begin(self, due: Due) -> None:
-        entry = self._engine.entry(due.name)
-        jid = self._last = mint(clock.wall(), self._last, self._minion)
-        clear = JobFields(function=entry.function, args=Raw(pack(entry.args)), kwargs=Raw(pack(entry.kwargs)),
-                          user=USER, schedule=due.name, timeout=entry.timeout, grace=self._grace,
-                          metadata=entry.metadata)
-        self._runs[jid] = due.name
+    @property
+    def desk(self) -> Desk:
+        """For those who ask and change. Raises JrError that says why nobody can for now."""
+        if self._opened is None:
+            raise JrError(f"cannot use the schedule: {self._why}")
+        return self._opened.desk
+
+    # inside
+
+    async def _try(self, around: Surroundings) -> bool:
         try:
-            if self._hands is not None:
-                fields, secrets = hide(clear, marked=entry.secret)
-                await self._hands.desk.run(jid, fields, secrets)
+            await self._begin(around)
         except JrError as error:
-            del self._runs[jid]
-            self._engine.ended(due.name)
-            # Whoever reads the log is not meant to read what entries give their functions.
-            reason = error.plain if isinstance(error, ArgumentsError) else error
-            _log.error("cannot run %s: %s", due.name, reason, extra={"action": "schedule.failed", "jid": jid})
+            self._why = str(error)
+            limited(_log, "open").error("cannot open the schedule, and try again: %s", error,
+                                        extra={"action": "schedule.short"})
+            return False
+        return True
+
+    async def _try_again(self, around: Surroundings) -> None:
+        while True:
+            await asyncio.sleep(ROOM_AGAIN)
+            if await self._try(around):
+                return
+
+    async def _begin(self, around: Surroundings) -> None:
+        kept = await self._runs.disk(self._journal.load)
+        shelf = self._shelf
+        assert shelf is not None
+        shelf.book.take(kept.changes)
+        self._runs.open(around.hands, around.held, around.asker, kept.last)
+        left = self._runs.left(kept.unended)
+        again = await self._runs.settle(left, shelf.entries, Step(hold=kept.hold))
+        engine = Engine(str(self._settings.id), self._zone, self._runs.mint, kept.standings, kept.hold, moment())
+        driver = Driver(engine, self._runs)
+        driver.open(shelf.entries, shelf.periods, left.running, again)
+        self._opened = Opened(driver, Desk(shelf, engine, driver))
+        for jid, state in (*left.ended.items(), *self._early):
+            driver.ended(jid, state)
+        self._early.clear()
+        self._tasks.append(shelf.open(self._keep, driver.load, around.fatal))
+
+    async def _keep(self, changes: Sequence[Change]) -> None:
+        """Make changes durable. Raises JrError."""
+        try:
+            await self._runs.disk(partial(self._journal.change, changes))
+        except JrError as error:
+            raise JrError(f"cannot keep the change of the schedule: {error}") from error
+
+    async def _keep_house(self) -> None:
+        while True:
+            keep = self._settings.keep_jobs
+            try:
+                await self._runs.disk(partial(self._journal.tidy, clock.wall() - max(keep, LEAST) if keep else 0.0))
+            except JrError as error:
+                limited(_log, "tidy").error("cannot remove old verdicts, and try again later: %s", error,
+                                            extra={"action": "journal.untidy"})
+            await asyncio.sleep(TIDY)
+
+    def _more(self) -> None:
+        if self._courier is not None:
+            self._courier.more()

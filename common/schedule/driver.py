@@ -39,7 +39,7 @@ from common.values import ArgumentsError
 ROOM_AGAIN = 1.0
 """Seconds between two tries to write what the journal did not take."""
 START_WITHIN = 300.0
-"""Seconds after it was decided that a run may still begin, where its entry names no deadline (DESIGN 5)."""
+"""Seconds after it was decided that a run may still begin (DESIGN 5); its entry may name an earlier deadline."""
 VERB_SECONDS = 30.0
 """How long a verb waits for its turn; the journal is in trouble when it takes so long."""
 QUEUE_LIMIT = 10_000
@@ -116,12 +116,10 @@ def moment() -> Moment:
     return Moment(wall=clock.wall(), boot=clock.boottime())
 
 
-def start_within(entry: Entry, occurrence: Occurrence, now: float) -> float:
+def start_within(begin: Begin, now: float) -> float:
     """Seconds from `now` in which the job of a decided run may still begin; none are left when it is not above 0."""
-    left = occurrence.at + START_WITHIN - now
-    if entry.start_deadline is not None:
-        left = min(left, occurrence.planned + entry.start_deadline - now)
-    return left
+    left = begin.occurrence.at + START_WITHIN - now
+    return left if begin.until is None else min(left, begin.until - now)
 
 
 class Scheduler:
@@ -132,6 +130,8 @@ class Scheduler:
         self._hands = hands
         self._work = _Work(engine, hands, self._put)
         self._turns: deque[_Turn] = deque()
+        self._asked: dict[Key, asyncio.Future[Occurrence]] = {}
+        """Runs by hand whose `should_run` is being asked."""
         self._verbs = 0
         self._wake = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
@@ -175,14 +175,28 @@ class Scheduler:
     # verbs: each is durable when it comes back, and raises JrError (NotFoundError, UsageError) when it is refused
 
     async def load(self, entries: Mapping[str, Entry], periods: Mapping[str, Period]) -> None:
-        """These are the entries from now on; those that did not change keep their state."""
-        await self._do(lambda now: self._engine.load(entries, periods, now))
+        """These are the entries from now on; those that did not change keep their state.
+
+        They are so also when this raises JrError: they are durable elsewhere, and the journal has yet to follow.
+        """
+        self._put(lambda now: self._engine.load(entries, periods, now))
+        await self._do(lambda now: [])
 
     async def run(self, name: str, by: str, *, force: bool = False) -> Occurrence | None:
-        """Run an entry now: the run, with its jid, or its verdict; None while `should_run` or another run holds it."""
+        """Run an entry now: the run, with its jid, or its verdict; None when it waits for another run to end."""
         decisions = await self._do(lambda now: self._engine.run(name, by, now, force=force))
-        told = [one.occurrence for one in decisions if isinstance(one, Begin | Judge)]
-        return next((one for one in told if one.schedule == name and one.cause == "by_hand"), None)
+        asked = next((one.key for one in decisions if isinstance(one, Ask) and one.key.schedule == name), None)
+        if asked is None:
+            told = [one.occurrence for one in decisions if isinstance(one, Begin | Judge)]
+            return next((one for one in told if one.schedule == name and one.cause == "by_hand"), None)
+        verdict = self._asked.setdefault(asked, asyncio.get_running_loop().create_future())
+        try:
+            async with asyncio.timeout(VERB_SECONDS):
+                return await asyncio.shield(verdict)
+        except TimeoutError:
+            return None
+        finally:
+            self._asked.pop(asked, None)
 
     async def skip(self, name: str, planned: float | None) -> None:
         """Do not run at that planned time, None: at the next one."""
@@ -256,6 +270,9 @@ class Scheduler:
         if not _is_empty(step) or self._hold != step.hold:
             begins = await self._commit(step, begins, turns)
         self._hold = step.hold
+        for occurrence in step.occurrences:
+            if occurrence.key in self._asked and not self._asked[occurrence.key].done():
+                self._asked[occurrence.key].set_result(occurrence)
         for turn, some in taken:
             if turn.done is not None and not turn.done.done():
                 turn.done.set_result(some)
@@ -268,6 +285,8 @@ class Scheduler:
         try:
             return turn.call(moment())
         except JrError as error:
+            if turn.done is None:
+                _log.error("%s", error, extra={"action": "schedule.refused"})
             turn.refuse(error)
         except Exception as error:  # a fault of the engine must not end the daemon, and with it all other work
             _log.exception("the scheduler failed, and goes on", extra={"action": "schedule.fault"})
@@ -400,7 +419,7 @@ def _delayed(step: Step, begins: Sequence[Begin], now: float) -> tuple[Step, lis
     late: list[Begin] = []
     for begin in begins:
         one = begin.occurrence
-        if start_within(begin.entry, one, now) <= 0:
+        if start_within(begin, now) <= 0:
             late.append(begin)
             continue
         verdict = "late" if one.verdict == "ran" and now - one.at > LATE else one.verdict

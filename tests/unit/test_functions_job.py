@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from common.functions import Agent, Failed, How, Job, StopAnswer, Table, invoke
+from common.errors import JrError
+from common.functions import Agent, Failed, How, Job, ScheduleView, StopAnswer, Table, invoke
 from common.ids import Jid, MinionId
 from common.packing import pack
 from common.proc.loader import load
@@ -56,8 +57,9 @@ class ListAgent:
     def functions(self) -> Table:
         return FUNCTIONS.table
 
-    def schedules(self) -> list[dict[str, Any]]:
-        return [{"name": "tidy", "next": 5.0}]
+    @property
+    def schedule(self) -> ScheduleView:
+        raise JrError("cannot use the schedule: it is closed")
 
     def status(self) -> dict[str, Any]:
         return {"version": "1", "broken": {"greet": "it exits (3)"}}
@@ -240,5 +242,8 @@ class TestSys:
         assert run("sys.status", agent)["version"] == "1"
 
 
-def test_schedule_list(agent: ListAgent) -> None:
-    assert run("schedule.list", agent) == [{"name": "tidy", "next": 5.0}]
+@pytest.mark.parametrize(("name", "args"), [
+    ("schedule.list", []), ("schedule.show", ["tidy"]), ("schedule.add", ["tidy"]), ("schedule.run_job", ["tidy"]),
+    ("schedule.hold", [])])
+def test_what_the_schedule_refuses_is_told_in_its_own_words(agent: ListAgent, name: str, args: list[Any]) -> None:
+    assert str(fails(name, agent, *args)) == "cannot use the schedule: it is closed"

@@ -56,7 +56,10 @@ class TestBuiltIn:
         inline = {name for name, info in table.items() if info["inline"]}
         assert {name for name in table if name.split(".")[0] not in ("cmd", "test")} | {"test.ping"} == inline
         changing = {name.split(".")[1] for name in inline if not table[name]["reads"]}
-        assert changing == {"signal_job", "term_job", "kill_job", "term_all_jobs", "kill_all_jobs"}
+        assert changing == {
+            "signal_job", "term_job", "kill_job", "term_all_jobs", "kill_all_jobs", "add", "modify", "delete", "enable",
+            "disable", "copy", "move", "save", "reload", "run_job", "postpone_job", "skip_job", "resume", "hold",
+            "release"}
 
     def test_every_function_explains_itself_with_an_example(self) -> None:
         for name, info in load({"packages": ["minion.functions"]}).table.items():

@@ -1,0 +1,164 @@
+"""A minion's hands for its scheduler: the journal, jobs of this host, and the questions of `should_run`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+from msgspec import Raw, structs
+
+from common import clock
+from common.codec import pack
+from common.errors import JrError
+from common.host.jobs import Jobs
+from common.host.shell import HostShell
+from common.ids import Jid, MinionId, mint
+from common.messages import JobFields
+from common.schedule import splay
+from common.schedule.driver import start_within
+from common.schedule.model import Begin, Entry, Occurrence, Step
+from common.secrets import hide
+from common.states import TERMINAL, State
+from minion.asking import Asker
+from minion.journal import Journal, Unended
+
+T = TypeVar("T")
+
+USER = "schedule"
+"""The user of a job that nobody typed."""
+
+
+class Left(NamedTuple):
+    """What became of the runs that an earlier start of the agent left."""
+
+    running: list[Occurrence]
+    ended: dict[Jid, State]
+    """Of those that run no more, as far as their return is still here; they count as running until that is told."""
+    unbegun: list[Occurrence]
+    over: list[Jid]
+    """Over and told to the master: nobody knows any more how they ended."""
+
+
+class Runs:
+    """See `common.schedule.driver.Hands`."""
+
+    def __init__(self, minion: MinionId, grace: float, journal: Journal, changed: Callable[[], None]) -> None:
+        """`changed` is told when there are new verdicts in the journal."""
+        self._minion = minion
+        self._grace = grace
+        self._journal = journal
+        self._changed = changed
+        self._thread = ThreadPoolExecutor(1, "journal")
+        self._begun: list[Jid] = []
+        self._last: Jid | None = None
+        self._hands: HostShell | None = None
+        self._held: Jobs | None = None
+        self._asker: Asker | None = None
+
+    def open(self, hands: HostShell, held: Jobs, asker: Asker, last: Jid | None) -> None:
+        """Where jobs run, and what is held of them; `last` is the greatest jid of a run so far."""
+        self._hands = hands
+        self._held = held
+        self._asker = asker
+        self._last = last
+
+    async def close(self) -> None:
+        """Let go of the journal."""
+        await self.disk(self._journal.close)
+        self._thread.shutdown()
+
+    def mint(self, at: float) -> Jid:
+        """A jid for a run: no other job of this host has it."""
+        self._last = mint(at, self._last, self._minion)
+        return self._last
+
+    async def disk(self, call: Callable[[], T]) -> T:
+        """Do something with the journal, on its thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+    # see `Hands`
+
+    async def commit(self, step: Step, begins: Sequence[Begin]) -> None:
+        """See `Hands`. On a full disk nothing is decided, though the journal may have room left: its jobs have none."""
+        if self._shell.short is not None and begins:
+            raise JrError(self._shell.short)
+        begun, self._begun = self._begun, []
+        try:
+            await self.disk(partial(self._journal.write, step, begun))
+        except JrError:
+            self._begun = begun + self._begun
+            raise
+        if step.occurrences:
+            self._changed()
+
+    async def begin(self, begin: Begin) -> None:
+        """See `Hands`."""
+        entry, jid = begin.entry, begin.occurrence.jid
+        within = start_within(begin, clock.wall())
+        if jid is None or within <= 0:
+            raise JrError("its time to start passed before it could start")
+        clear = JobFields(function=entry.function, args=Raw(pack(entry.args)), kwargs=Raw(pack(entry.kwargs)),
+                          user=USER, schedule=entry.name, timeout=entry.timeout, grace=self._grace,
+                          metadata=entry.metadata, left_behind=entry.left_behind)
+        fields, secrets = hide(clear, marked=entry.secret)
+        await self._shell.desk.run(jid, fields, secrets, within)
+        self._begun.append(jid)
+
+    async def end(self, jid: Jid, reason: str) -> None:
+        """See `Hands`."""
+        await self._shell.desk.stop(jid, "kill", 9, self._grace, f"{USER}: {reason}"[:200])
+
+    async def ask(self, entry: Entry) -> bool:
+        """See `Hands`."""
+        assert entry.should_run is not None  # the engine asks for no other
+        assert self._asker is not None
+        return await self._asker.ask(entry.should_run, self.mint(clock.wall()))
+
+    # a start of the agent
+
+    def left(self, unended: Iterable[Unended]) -> Left:
+        """Sort the runs of which the engine does not know the end, by what the host holds of them."""
+        left = Left([], {}, [], [])
+        assert self._held is not None
+        held, seen = self._held.states(), self._held.seen
+        for occurrence, begun in unended:
+            jid = occurrence.jid
+            if jid is None:
+                continue
+            if jid in held:
+                left.running.append(occurrence)
+                if held[jid] in TERMINAL:
+                    left.ended[jid] = held[jid]
+            elif begun or seen(jid):
+                left.over.append(jid)
+            else:
+                left.unbegun.append(occurrence)
+        return left
+
+    async def settle(self, left: Left, entries: Mapping[str, Entry], held: Step) -> list[Begin]:
+        """Put what is over into the journal, and the runs whose entry is gone; those that are to begin now.
+
+        `held` carries the hold as it is. Raises JrError.
+        """
+        orphans = [structs.replace(one, verdict="failed_to_start", jid=None, reason="the agent ended before it began, "
+                                   "and its entry is gone") for one in left.unbegun if one.schedule not in entries]
+        if orphans or left.over:
+            await self.disk(partial(self._journal.write, structs.replace(held, occurrences=tuple(orphans),
+                                                                         ended=tuple(left.over))))
+        return [self._again(entries[one.schedule], one) for one in left.unbegun if one.schedule in entries]
+
+    def _again(self, entry: Entry, one: Occurrence) -> Begin:
+        """The same decision once more; its deadline counts from when it was due, which only a plan tells."""
+        if entry.start_deadline is None:
+            return Begin(entry=entry, occurrence=one)
+        planned = one.cause == "plan" and one.attempt == 0
+        due = one.planned + splay.offset(str(self._minion), entry.name, entry.splay) if planned else one.at
+        return Begin(entry=entry, occurrence=one, until=due + entry.start_deadline)
+
+    @property
+    def _shell(self) -> HostShell:
+        assert self._hands is not None  # nothing is asked of it before it is open
+        return self._hands
