@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from common.errors import UnreachableError
@@ -62,6 +62,11 @@ class Watchers:
 
     def __init__(self) -> None:
         self._by_jid: dict[Jid | None, set[Watch]] = {}
+        self._done: Callable[[JobDone], None] | None = None
+
+    def on_done(self, call: Callable[[JobDone], None]) -> None:
+        """Tell the scheduler of every job that is done, also of one whose state was corrected."""
+        self._done = call
 
     @contextmanager
     def watch(self, jid: Jid | None) -> Iterator[Watch]:
@@ -80,6 +85,8 @@ class Watchers:
         """Something happened and is committed."""
         for watch in self._by_jid.get(_jid(event), ()):
             watch.tell(event)
+        if self._done is not None and isinstance(event, JobDone):
+            self._done(event)
 
     def end(self) -> None:
         """The master stops, or has to begin anew from its store: nobody can be told any more."""

@@ -171,8 +171,9 @@ class PutOccurrences(Struct, frozen=True):
     items: list[Occurrence]
 
 
-Kind = Literal["standing", "hold", "change"]
-"""What the master's own schedule keeps: where entries stand, the hold, what was changed at run time."""
+Kind = Literal["standing", "hold", "change", "run"]
+"""What the master's own schedule keeps: where entries stand, the hold, what was changed at run time, and the runs whose
+end its engine does not know yet."""
 
 
 class Keep(Struct, frozen=True):

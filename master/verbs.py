@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -12,11 +11,10 @@ from typing import Any
 from msgspec import Raw, Struct
 
 from common.control_server import Body, Caller, Reply
-from common.errors import NotFoundError, UnreachableError, UsageError
+from common.errors import NotFoundError, UsageError
 from common.ids import MASTER, Jid, MinionId
 from common.join import read_join
 from common.link import Key
-from common.log import limited
 from common.messages import SIGNAL_ANSWER, STOP_SIGNALS, JobFields
 from common.requests import Request, checked, job_and_secrets
 from common.states import TERMINAL, State
@@ -24,7 +22,7 @@ from common.targets import parse
 from master import documents
 from master.audit import Audit
 from master.core.choice import chosen
-from master.core.core import OPEN_MOST, StopWish, Wish
+from master.core.core import StopWish, Wish
 from master.core.effects import JobDone, PairMoved, StopAnswered
 from master.events import Watch
 from master.records import Job, Minion, Pair
@@ -39,12 +37,11 @@ from master.requests import (
     TokenRequest,
     WatchRequest,
 )
+from master.room import check_room
 from master.rotating import Rotating
 from master.shell import Shell
 from master.status import of_minion
 from master.store.base import Listed, Page, Store
-
-_log = logging.getLogger("jr.master")
 
 BITES = 20
 """Reads of the store for one page: a filter that seldom matches comes back short, with a cursor to go on from."""
@@ -106,7 +103,7 @@ class Verbs:
         wish = Wish(fields=fields, secrets=secrets, target=request.target, target_type=request.target_type,
                     start_within=_given(request.start_within, self._around.defaults.start_within),
                     queue=self._queues(request), metadata=request.metadata)
-        self._check_room()
+        check_room(self._shell)
         core = self._shell.core
         jid, effects = core.publish(wish, target, self._shell.clock.now())
         return await self._launch(jid, effects, reply, request.follow)
@@ -118,7 +115,7 @@ class Verbs:
         fields, secrets = self._fields(request, caller, None)
         wish = Wish(fields=fields, secrets=secrets, target=MASTER, target_type="runner",
                     start_within=self._around.defaults.start_within)
-        self._check_room()
+        check_room(self._shell)
         jid, effects = self._shell.core.run(wish, self._shell.clock.now())
         return await self._launch(jid, effects, reply, request.follow)
 
@@ -128,16 +125,6 @@ class Verbs:
 
     def _queues(self, request: PublishRequest) -> bool:
         return self._around.defaults.queue if request.offline is None else request.offline == "queue"
-
-    def _check_room(self) -> None:
-        why = ""
-        if self._shell.full:
-            why = "the master's disk is far behind; try again"
-        elif len(self._shell.core.ledger.jobs) >= OPEN_MOST:
-            why = f"{OPEN_MOST} are open already; jr-run jobs.active shows them"
-        if why:
-            limited(_log, "room").warning("turning jobs away: %s", why, extra={"action": "job.declined"})
-            raise UnreachableError(f"cannot take another job now: {why}")
 
     async def _launch(self, jid: Jid, effects: list[Any], reply: Reply, follow: bool) -> Body:
         with self._shell.watchers.watch(jid) as watch:

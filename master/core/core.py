@@ -142,19 +142,28 @@ class Core:
 
     # wishes of operators
 
-    def publish(self, wish: Wish, target: Target, now: float) -> tuple[Jid, list[do.Effect]]:
-        """Make a job for all that the target picks. Raises NotFoundError when it picks nobody."""
+    def mint(self, now: float) -> Jid:
+        """A new jid: for a job that is to be made later."""
+        self._last = mint(now, self._last)
+        return self._last
+
+    def publish(self, wish: Wish, target: Target, now: float, jid: Jid | None = None) -> tuple[Jid, list[do.Effect]]:
+        """Make a job for all that the target picks, under a new jid unless one was minted for it.
+
+        Raises NotFoundError when it picks nobody.
+        """
         minions = target.match(self.keys.fleet())
         if not minions:
             raise NotFoundError(f"no minion matches {wish.target!r}; nothing was sent")
-        return self._publish(wish, minions, now)
+        return self._publish(wish, minions, now, jid)
 
-    def run(self, wish: Wish, now: float) -> tuple[Jid, list[do.Effect]]:
+    def run(self, wish: Wish, now: float, jid: Jid | None = None) -> tuple[Jid, list[do.Effect]]:
         """Make a runner job, which runs on the master itself."""
-        return self._publish(wish, [MASTER], now)
+        return self._publish(wish, [MASTER], now, jid)
 
-    def _publish(self, wish: Wish, minions: list[MinionId], now: float) -> tuple[Jid, list[do.Effect]]:
-        jid = self._last = mint(now, self._last)
+    def _publish(self, wish: Wish, minions: list[MinionId], now: float,
+                 jid: Jid | None) -> tuple[Jid, list[do.Effect]]:
+        jid = jid or self.mint(now)
         job = Job(jid=jid, fields=wish.fields, target=wish.target, target_type=wish.target_type, published=now,
                   start_by=now + wish.start_within, queue=wish.queue, metadata=wish.metadata, secrets=wish.secrets)
         effects = self.ledger.add(job, [self._plan(job, minion, now) for minion in minions], minted=True)
