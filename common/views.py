@@ -119,13 +119,13 @@ def _jobs(value: Any, style: Style, width: int) -> str:
     rows = [
         [escape(str(job.get("jid", ""))), local_time(job.get("published"))[5:], escape(str(job.get("user", ""))),
          _call(job), _target(job), _stands(job)]
-        for job in _listed(value, "jobs")
+        for job in listed(value, "jobs")
     ]
     titles = ("JID", "PUBLISHED", "USER", "FUNCTION", "TARGET", "STATES")
     return columns(titles, rows, style, width, flexible=("FUNCTION", "TARGET")) if rows else ""
 
 
-def _listed(value: Any, name: str) -> list[Any]:
+def listed(value: Any, name: str) -> list[Any]:
     """The list in an answer such as {"jobs": [...], "next": ...}, or the list itself."""
     found = value.get(name, []) if isinstance(value, dict) else value
     return found if isinstance(found, list) else []
@@ -208,7 +208,7 @@ def _keys(value: Any, style: Style, width: int) -> str:
     rows = [
         [escape(str(key.get("id", ""))), escape(str(key.get("state", ""))), escape(str(key.get("fingerprint", ""))),
          local_time(key.get("filed")), _CONFIRMED[key.get("confirmed")], escape(str(key.get("reason", "")))]
-        for key in _listed(value, "keys")
+        for key in listed(value, "keys")
     ]
     master = value.get("master") if isinstance(value, dict) else None
     if master:
@@ -218,34 +218,6 @@ def _keys(value: Any, style: Style, width: int) -> str:
     if all(row[-2] != _CONFIRMED[False] for row in rows):
         titles, rows = titles[:-1], [[*row[:-2], row[-1]] for row in rows]
     return _explained(titles, rows, style, width)
-
-
-def _runs(value: Any, style: Style, width: int) -> str:
-    rows = [
-        [local_time(run.get("planned")), escape(str(run.get("schedule", ""))), escape(str(run.get("minion", ""))),
-         escape(str(run.get("verdict", ""))), escape(str(run.get("jid") or "")),
-         standing(run["states"]) if run.get("states") else "", _about_run(run)]
-        for run in _listed(value, "runs")
-    ]
-    titles = ("PLANNED", "SCHEDULE", "MINION", "VERDICT", "JID", "STATES", "WHY")
-    return columns(titles, rows, style, width, states="VERDICT", flexible=("WHY",)) if rows else ""
-
-
-def _about_run(run: Mapping[str, Any]) -> str:
-    """How often, for whom, how late and why, in one line."""
-    count, late = run.get("count", 1), run.get("at", 0.0) - run.get("planned", 0.0)
-    by, cause = str(run.get("by") or ""), str(run.get("cause", "plan"))
-    parts = [
-        f"{count} runs until {local_time(run.get('last'))}" if count > 1 else "",
-        f"{span(late)} late" if run.get("verdict") in ("late", "caught_up") else "",
-        f"retry {run['attempt']}" if run.get("attempt") else "",
-        "" if cause in ("plan", "retry") else f"{_CAUSES.get(cause, cause)}{f' {by}' if by else ''}",
-        str(run.get("reason") or ""),
-    ]
-    return escape("; ".join(filter(None, parts)))
-
-
-_CAUSES = {"then": "after", "on_failure": "after the failure of", "by_hand": "by", "run_on_start": "at the start"}
 
 
 def _simulation(value: Any, style: Style, width: int) -> str:
@@ -264,7 +236,19 @@ def _value(value: Any, style: Style, width: int) -> str:
     return "" if value is None else "\n".join(tree(value, width))
 
 
+def _late(name: str) -> Callable[[Any, Style, int], str]:
+    """A table of schedules: few commands show one."""
+
+    def show(value: Any, style: Style, width: int) -> str:
+        from common import views_schedule
+
+        return views_schedule.TABLES[name](value, style, width)
+
+    return show
+
+
 _TABLES: dict[str, Callable[[Any, Style, int], str]] = {
     "job": _job, "pairs": _pairs, "jobs": _jobs, "active": _active, "presence": _presence, "keys": _keys,
-    "runs": _runs, "simulation": _simulation, "explanation": _explanation, "value": _value,
+    "runs": _late("runs"), "schedules": _late("schedules"), "schedule": _late("schedule"),
+    "simulation": _simulation, "explanation": _explanation, "value": _value,
 }

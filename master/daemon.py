@@ -12,6 +12,7 @@ from typing import Any
 
 from common import clock
 from common.aio import cancelled, guarded
+from common.asking import ask
 from common.control_server import ControlServer
 from common.daemon import Daemon
 from common.errors import JrError, UsageError
@@ -20,15 +21,18 @@ from common.host.core import Host
 from common.host.job import Limits
 from common.host.planner import TablePlanner
 from common.host.shell import HostShell
+from common.ids import Jid
 from common.join import Join, write_join
 from common.keys import fingerprint
 from common.link import Key
 from common.log import limited
 from common.proc.limits import most_jobs
+from common.schedule.model import Check
 from common.signatures import explained
 from common.values import unknown
 from common.version import VERSION
 from common.wear import Wear
+from config.load import Source
 from config.paths import Paths
 from config.settings import MasterSettings
 from master.backing import keep_backups
@@ -39,6 +43,7 @@ from master.endpoints import Doors
 from master.local import Local
 from master.requests import Defaults
 from master.rotating import Rekeying
+from master.schedules import at_work
 from master.shell import Shell
 from master.status import of_master
 from master.store.backups import Backups
@@ -57,10 +62,12 @@ BATCH = 200
 class MasterDaemon(Daemon):
     """One master."""
 
-    def __init__(self, settings: MasterSettings, paths: Paths) -> None:
+    def __init__(self, settings: MasterSettings, paths: Paths, source: Source) -> None:
+        """`source` is where the schedule comes from."""
         super().__init__("master", Wear(max_memory=settings.max_memory, max_age=settings.max_age))
         self._settings = settings
         self._paths = paths
+        self._source = source
 
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
         state = private_folder(self._paths.master_state)
@@ -91,10 +98,20 @@ class MasterDaemon(Daemon):
                                  self.fatal)
             stack.push_async_callback(cancelled, backing_up)
         rekeying = Rekeying(shell, pki, bus, self.fatal)
-        verbs = Verbs(shell, self._surroundings(shell, hands, bus, pki), {"master.rotate": rekeying.rotate})
+        around = self._surroundings(shell, hands, bus, pki)
+        schedules = await stack.enter_async_context(at_work(
+            shell, self._source, around.defaults, around.runners, around.no_runner, self._asks, self.fatal))
+        self.hung_up = schedules.shelf.reload_soon
+        verbs = Verbs(shell, around, {"master.rotate": rekeying.rotate, "schedule": schedules.verb})
         server = ControlServer(self._paths.master_socket, verbs.handle)
         await server.open()
         stack.push_async_callback(server.close)
+
+    async def _asks(self, check: Check, jid: Jid) -> bool:
+        """Ask a `should_run`: a custom runner, or a function of this host. Raises JrError."""
+        # By name alone, for another process: nothing of a minion is loaded here.
+        return await ask(check, jid, {"packages": ["minion.functions"], "dirs": list(self._settings.runner_dirs),
+                                      "entry_points": "jr.runners"})
 
     @contextlib.asynccontextmanager
     async def _host(self, shell: Shell) -> AsyncIterator[tuple[Local, HostShell]]:

@@ -31,6 +31,8 @@ from master.store.base import Store
 
 USER = "schedule"
 """The user of a job that nobody typed."""
+_WHY = 1_000
+"""Reasons that are kept for those who asked for a run."""
 _ROOT = ""
 """The name of the one hold there may be."""
 
@@ -49,6 +51,7 @@ class MasterHands:
         self._asked = asked
         self._failed: dict[Jid, str] = {}
         """Why runs have no job, until the engine is told."""
+        self._why: dict[Jid, str] = {}
         self._hold: Hold | None = None
 
     def mint(self, at: float) -> Jid:
@@ -82,6 +85,13 @@ class MasterHands:
         await self._shell.committed([*saves, *jobs])
         self._hold = step.hold
         self._failed |= failed
+        self._why |= failed
+        for jid in list(self._why)[:-_WHY]:
+            del self._why[jid]
+
+    def why_not(self, jid: str | None) -> str | None:
+        """Why a run that was decided lately got no job; None when it has one."""
+        return None if jid is None else self._why.get(Jid(jid))
 
     def _launched(self, begin: Begin, jid: Jid) -> list[do.Effect]:
         """What makes the job of a run. Raises JrError when there can be none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -11,6 +11,7 @@ from common.messages import Metadata
 from common.requests import CallRequest, Request, Seconds
 from master.store.base import Filter, RunFilter
 
+When = Annotated[str, Meta(max_length=100)] | Annotated[float, Meta(ge=-1e12, le=1e12)]
 LIST_LIMIT = 1000
 """Jobs in one page at most."""
 
@@ -44,6 +45,25 @@ class RunsRequest(Request, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=LIST_LIMIT)] = 100
     cursor: Annotated[str, Meta(max_length=100)] | None = None
     filter: RunFilter = RunFilter()
+
+
+Entries = Literal["list", "show", "add", "modify", "delete", "enable", "disable", "run_job", "postpone_job", "skip_job",
+                  "show_next_fire_time", "job_status", "save", "reload", "copy", "move", "hold", "release", "resume",
+                  "held", "run_pending"]
+"""What the verb `schedule` does about the master's own entries."""
+
+
+class ScheduleRequest(Request, frozen=True, kw_only=True):
+    do: Entries
+    name: Annotated[str, Meta(max_length=200)] = ""
+    new_name: Annotated[str, Meta(max_length=200)] = ""
+    fields: Annotated[dict[Annotated[str, Meta(max_length=200)], Any], Meta(max_length=100)] = {}
+    planned: When | None = None
+    to: When | None = None
+    count: int = 1
+    force: bool = False
+    forget: bool = False
+    pending: Annotated[str, Meta(max_length=100)] = "run"
 
 
 class ActiveRequest(Request, frozen=True, kw_only=True):

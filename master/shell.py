@@ -187,7 +187,8 @@ class Shell:
     def _told(self, event: do.Event) -> None:
         match event:
             case do.JobNew(job, minions):
-                _log.info("job %s for %d minions", job.fields.function, len(minions),
+                whose = f" of the schedule {job.fields.schedule}" if job.fields.schedule else ""
+                _log.info("job %s for %d minions%s", job.fields.function, len(minions), whose,
                           extra={"action": "job.new", "jid": job.jid, "user": job.fields.user})
             case do.JobDone(jid, _, counts):
                 _log.info("done: %s", ", ".join(f"{count} {state}" for state, count in counts.items()),

@@ -7,30 +7,15 @@ worth nothing once the run has its verdict. What it starts is killed when it has
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
-import json
-import os
-import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-from common import packing
+from common.asking import SECONDS, ask
 from common.errors import JrError
 from common.functions import Agent, Failed, inline_reads, invoke
 from common.ids import Jid
-from common.proc import limits, mark
-from common.proc.processes import MARK
 from common.schedule.model import Check
-
-SECONDS = 10.0
-"""How long an answer may take: `should_run` is for a look, and the run waits for it."""
-_LOADING = 60.0
-"""How long its process may take in all: the loader allows users' modules 30 s, and a slow host is slow."""
-_ENDING = 5.0
-_KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "HOME", "LD_LIBRARY_PATH")
-_ROOT = Path(packing.__file__).resolve().parent.parent
 
 
 class Asker:
@@ -50,12 +35,7 @@ class Asker:
         function = self._functions.get(check.function)
         if function is not None:
             return await self._inside(function, check)
-        question = {"function": check.function, "args": check.args, "kwargs": check.kwargs, "jid": jid,
-                    "timeout": SECONDS, "sources": self._sources, "files": limits.given()}
-        answer = await _outside(question)
-        if "failed" in answer:
-            raise JrError(f"{check.function}: {answer['failed']}")
-        return bool(answer["yes"])
+        return await ask(check, jid, self._sources)
 
     async def _inside(self, function: Callable[..., Any], check: Check) -> bool:
         if not inline_reads(function):
@@ -70,40 +50,3 @@ class Asker:
             raise JrError(str(error)) from error
         except Exception as error:  # a function may raise anything, and none of it is the agent's own failure
             raise JrError(f"{check.function}: {type(error).__name__}: {error}") from error
-
-
-async def _outside(question: dict[str, Any]) -> dict[str, Any]:
-    """What the process answers. It is gone, with all that it started, when this comes back. Raises JrError."""
-    env = {name: value for name in _KEPT if (value := os.environ.get(name)) is not None}
-    env |= {MARK: mark.BLANK, "PYTHONPATH": str(_ROOT)}
-    try:
-        process = await asyncio.create_subprocess_exec(
-            # -P: the folder the daemon happens to be started in must not be a place that code comes from.
-            sys.executable, "-P", "-m", "common.proc.question", env=env, start_new_session=True,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL)
-    except OSError as error:
-        raise JrError(f"cannot start its process: {error.strerror}") from error
-    try:
-        async with asyncio.timeout(_LOADING):
-            out, _ = await process.communicate(json.dumps(question).encode())
-        answer: dict[str, Any] = json.loads(out)
-    except TimeoutError:
-        raise JrError(f"it does not answer within {_LOADING:.0f} s") from None
-    except ValueError as error:
-        raise JrError("its process ended without an answer") from error
-    finally:
-        await _end(process)
-    return answer
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """It kills what it started when it is told to end."""
-    if process.returncode is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        await asyncio.wait_for(process.wait(), _ENDING)
-    except TimeoutError:
-        process.kill()
-        await process.wait()

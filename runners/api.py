@@ -69,6 +69,9 @@ class Master(Protocol):
     def runs(self, *, limit: int, cursor: str | None, filters: Mapping[str, Any]) -> dict[str, Any]:
         """A page of planned runs and their verdicts, the latest first: {"runs": [...], "next": cursor or None}."""
 
+    def schedule(self, do: str, **fields: Any) -> Any:
+        """Ask or change something of the master's own schedule; the answer of `common.schedule.desk`."""
+
     def active(self, minion: str | None) -> dict[str, Any]:
         """What is open, by jid; of one minion when that is named."""
 

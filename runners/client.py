@@ -57,6 +57,9 @@ class ControlMaster:
     def runs(self, *, limit: int, cursor: str | None, filters: Mapping[str, Any]) -> dict[str, Any]:
         return self.ask("runs", limit=limit, cursor=cursor, filter=dict(filters))
 
+    def schedule(self, do: str, **fields: Any) -> Any:
+        return self.ask("schedule", do=do, **_given(**fields))["answer"]
+
     def active(self, minion: str | None) -> dict[str, Any]:
         jobs: dict[str, Any] = {}
         cursor: str | None = None

@@ -17,7 +17,11 @@ BUILT_IN = (
     "jobs.active", "jobs.exit_success", "jobs.kill", "jobs.last_run", "jobs.list_job", "jobs.list_jobs",
     "jobs.lookup_jid", "jobs.print_job", "jobs.signal", "jobs.term", "jobs.wait",
     "manage.down", "manage.master", "manage.status", "manage.up",
-    "schedule.audit", "schedule.explain", "schedule.simulate",
+    "schedule.add", "schedule.audit", "schedule.copy", "schedule.delete", "schedule.disable", "schedule.enable",
+    "schedule.explain", "schedule.hold", "schedule.job_status", "schedule.list", "schedule.modify", "schedule.move",
+    "schedule.postpone_job", "schedule.release", "schedule.reload", "schedule.resume", "schedule.run_job",
+    "schedule.run_pending", "schedule.save", "schedule.show", "schedule.show_next_fire_time", "schedule.simulate",
+    "schedule.skip_job",
 )
 """Dispatch is by this table alone: a name that is not in it is never looked up in a module."""
 
@@ -27,7 +31,9 @@ def find(name: str) -> Runner | None:
     if name not in BUILT_IN:
         return None
     module, function = name.split(".")
-    runner: Runner = getattr(importlib.import_module(f"runners.{module}"), function)
+    # `schedule.list` is `list_` in its module, as with functions: the name is one of Python's own.
+    code = importlib.import_module(f"runners.{module}")
+    runner: Runner = getattr(code, function, None) or getattr(code, f"{function}_")
     return runner
 
 
@@ -94,10 +100,18 @@ def _converted(name: str, parameter: str, text: str, hint: str) -> Any:
             return parse_duration(text)
         if hint.startswith("Ids"):
             return _ids(text)
+        if hint.startswith("bool"):
+            return _truth(text)
         return int(text) if hint.startswith("int") else text
     except ValueError as error:
         wanted = "a whole number" if hint.startswith("int") else str(error)
         raise UsageError(f"cannot run {name}: {parameter}={text} is wrong, it takes {wanted}") from error
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError("true or false")
+    return text.lower() == "true"
 
 
 def _ids(text: str) -> list[str]:

@@ -1,4 +1,7 @@
-"""The runners `schedule.*`: what became of planned runs, what will become of those to come."""
+"""The runners `schedule.*`: what became of planned runs, what will become of them, and the master's own schedule.
+
+Those about entries are about the master's own; the functions `schedule.*` are the same of a minion's.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,13 @@ from typing import Any, get_args
 
 from common import clock
 from common.errors import Exit, UsageError
-from common.schedule.model import Verdict
+from common.exits import exit_code
+from common.schedule.model import BEGUN, Verdict
 from common.text import nearest
 from common.typed import guess
-from runners.api import Master, Report
+from runners.api import Master, Report, Seconds
+from runners.document import Document
+from runners.entries import between, parse_fields
 from runners.filters import parse_time
 
 _PAGE = 1000
@@ -51,6 +57,231 @@ def audit(
     told = ", ".join(f"{counts[one]} {one}" for one in get_args(Verdict) if counts[one]) or "no planned runs"
     return Report("runs", {"runs": runs, "counts": dict(counts), "next": cursor},
                   note=told if cursor is None else f"{told}; there are more: cursor={cursor}")
+
+
+def list_(master: Master) -> Report:
+    """List the entries of the master's own schedule: status, next run, how the last one went, where each comes from.
+
+    jr-run schedule.list
+    """
+    held = master.schedule("held")
+    note = f"all schedules are held, by {held['by']}; jr-run schedule.release lets them go on" if held["held"] else ""
+    return Report("schedules", master.schedule("list"), note=note)
+
+
+def show(master: Master, name: str) -> Report:
+    """Show one entry with all its fields, where it stands, and where it comes from.
+
+    jr-run schedule.show backup
+    """
+    return Report("schedule", master.schedule("show", name=name))
+
+
+def job_status(master: Master, name: str) -> Report:
+    """Show where one entry stands, like schedule.show.
+
+    jr-run schedule.job_status backup
+    """
+    return Report("schedule", master.schedule("job_status", name=name))
+
+
+def show_next_fire_time(master: Master, name: str, count: int = 1) -> Report:
+    """Show the next planned times of an entry.
+
+    jr-run schedule.show_next_fire_time backup count=5
+    """
+    return Report("schedule", master.schedule("show_next_fire_time", name=name, count=count))
+
+
+def add(master: Master, name: str, function: str, **fields: str) -> Report:
+    """Add an entry. With a target its runs are jobs of those minions, without one `function` is a custom runner.
+
+    The fields are those of a file; lists and maps are written as in YAML. What is added so is kept until it is deleted.
+
+    jr-run schedule.add tidy cmd.run args='[tidy --all]' target='web*' every=30m
+    jr-run schedule.add report site.report cron='0 6 * * *' retries=3
+    """
+    given = {"function": function, **parse_fields(fields)}
+    return Report("schedule", master.schedule("add", name=name, fields=given), note=f"added {name}")
+
+
+def modify(master: Master, name: str, **fields: str) -> Report:
+    """Change only the fields that are named; `null` gives back what the file says.
+
+    jr-run schedule.modify tidy every=1h
+    """
+    answer = master.schedule("modify", name=name, fields=parse_fields(fields))
+    return Report("schedule", answer, note=_changed(name, answer))
+
+
+def delete(master: Master, name: str) -> Report:
+    """Delete an entry, also one of a file. Its runs that go on are not stopped.
+
+    jr-run schedule.delete tidy
+    """
+    return Report("schedule", master.schedule("delete", name=name))
+
+
+def enable(master: Master, name: str) -> Report:
+    """Plan runs of an entry again.
+
+    jr-run schedule.enable tidy
+    """
+    answer = master.schedule("enable", name=name)
+    return Report("schedule", answer, note=_changed(name, answer))
+
+
+def disable(master: Master, name: str) -> Report:
+    """Plan no runs of an entry; those that go on are not stopped.
+
+    jr-run schedule.disable tidy
+    """
+    answer = master.schedule("disable", name=name)
+    return Report("schedule", answer, note=_changed(name, answer))
+
+
+def copy(master: Master, name: str, new_name: str | None = None, source: str | None = None,
+         target: str | None = None) -> Report:
+    """Copy an entry: of the master's own under another name, or from one minion to others.
+
+    jr-run schedule.copy tidy tidy_more
+    jr-run schedule.copy tidy source=m1 target='web*'
+    """
+    if source is None and target is None:
+        return Report("schedule", master.schedule("copy", name=name, new_name=_new(new_name)))
+    return between(master, name, new_name, source, target, keep=True)
+
+
+def move(master: Master, name: str, new_name: str | None = None, source: str | None = None,
+         target: str | None = None) -> Report:
+    """Move an entry: of the master's own to another name, or from one minion to others.
+
+    jr-run schedule.move tidy tidy_more
+    jr-run schedule.move tidy source=m1 target=m2
+    """
+    if source is None and target is None:
+        return Report("schedule", master.schedule("move", name=name, new_name=_new(new_name)))
+    return between(master, name, new_name, source, target, keep=False)
+
+
+def save(master: Master) -> Report:
+    """Write what was changed at run time into schedule.d/saved.yaml beside the settings.
+
+    jr-run schedule.save
+    """
+    return Report("schedule", master.schedule("save"))
+
+
+def reload(master: Master, forget: bool = False) -> Report:
+    """Read the files now; `forget=true` gives up what was changed at run time since the last save.
+
+    jr-run schedule.reload
+    """
+    answer = master.schedule("reload", forget=forget)
+    return Report("schedule", answer, Exit.FAILED if answer["problems"] else Exit.OK)
+
+
+def run_job(master: Master, name: str, force: bool = False, wait: Seconds | None = None) -> Report:
+    """Run an entry now, whatever its trigger says; it answers at once with the jid. With `wait` exit as the job does.
+
+    A disabled, paused or held entry is refused; `force=true` runs it all the same.
+
+    jr-run schedule.run_job backup
+    jr-run --wait 10m schedule.run_job backup
+    """
+    answer = master.schedule("run_job", name=name, force=force)
+    if answer["verdict"] not in BEGUN:
+        held_up = answer["verdict"] is None
+        return Report("schedule", answer, Exit.OK if held_up and wait is None else Exit.FAILED,
+                      answer.get("reason", ""))
+    if wait is None:
+        return Report("schedule", answer)
+    return _waited(master, [answer], clock.boottime() + wait)
+
+
+def run_pending(master: Master, wait: Seconds = 3600.0) -> Report:
+    """While all is held: run each entry that came due, once, wait for the jobs, and say whether all succeeded.
+
+    What is not due is left alone, and the hold goes on. Exit code 0: all succeeded, or nothing was due.
+
+    jr-run schedule.run_pending
+    """
+    return _waited(master, master.schedule("run_pending")["runs"], clock.boottime() + wait)
+
+
+def postpone_job(master: Master, name: str, to: str, planned: str | None = None) -> Report:
+    """Run at another time what is planned next, or at that planned time.
+
+    jr-run schedule.postpone_job backup 2h
+    jr-run schedule.postpone_job backup 2026-01-02T06:00 planned=2026-01-02T03:00
+    """
+    return Report("schedule", master.schedule("postpone_job", name=name, to=to, planned=planned))
+
+
+def skip_job(master: Master, name: str, planned: str | None = None) -> Report:
+    """Do not run what is planned next, or at that planned time.
+
+    jr-run schedule.skip_job backup
+    """
+    return Report("schedule", master.schedule("skip_job", name=name, planned=planned))
+
+
+def hold(master: Master) -> Report:
+    """Hold the master's whole schedule: nothing of it begins until schedule.release. Runs that go on are not stopped.
+
+    jr-run schedule.hold
+    """
+    return Report("schedule", master.schedule("hold"))
+
+
+def release(master: Master, pending: str = "run") -> Report:
+    """Let all go on. What came due meanwhile is run now; with pending=drop it counts as if it had just run.
+
+    jr-run schedule.release
+    jr-run schedule.release pending=drop
+    """
+    return Report("schedule", master.schedule("release", pending=pending))
+
+
+def resume(master: Master, name: str) -> Report:
+    """Let an entry go on that paused itself after failures, or that ran as often as it may.
+
+    jr-run schedule.resume backup
+    """
+    return Report("schedule", master.schedule("resume", name=name))
+
+
+def _waited(master: Master, runs: list[dict[str, Any]], until: float) -> Report:
+    """The runs with how their jobs ended, waited for until that boottime; the exit code is that of the worst."""
+    shown: list[dict[str, Any]] = []
+    exit, open_ones = Exit.OK, 0
+    for run in runs:
+        document = Document()
+        if run["verdict"] in BEGUN:
+            try:
+                for frame in master.watch(run["jid"], follow=True, until=until):
+                    document.add(frame)
+            except TimeoutError:
+                open_ones += 1
+            counts = Counter(str(pair["state"]) for pair in document.pairs.values())
+            shown.append({**run, "states": dict(counts)})
+            exit = max(exit, exit_code(pair["state"] for pair in document.pairs.values()))
+        else:
+            shown.append(run)
+            exit = max(exit, Exit.FAILED)
+    if open_ones:
+        return Report("schedule", shown, Exit.WAITED, f"{open_ones} of {len(runs)} go on: the wait is over")
+    return Report("schedule", shown, exit, "" if runs else "nothing was due")
+
+
+def _new(new_name: str | None) -> str:
+    if new_name is None:
+        raise UsageError("cannot copy the entry: name the new one, or say source= and target= for minions")
+    return new_name
+
+
+def _changed(name: str, answer: dict[str, Any]) -> str:
+    return f"{name} is changed" if answer["done"] else f"{name} was so already"
 
 
 def simulate(master: Master, **options: str) -> Report:

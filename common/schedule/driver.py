@@ -218,6 +218,18 @@ class Scheduler:
         """Let all go on; `pending` is what becomes of the runs that were held: `run` or `drop`."""
         await self._do(lambda now: self._engine.release(now, pending))
 
+    async def run_pending(self) -> list[Occurrence]:
+        """Begin what came due while all is held, each entry once; the hold goes on. What began."""
+        decisions = await self._do(self._pending)
+        return [one.occurrence for one in decisions if isinstance(one, Begin)]
+
+    def _pending(self, now: Moment) -> list[Decision]:
+        hold = self._engine.held
+        decisions = self._engine.due(now)
+        if hold is not None:
+            decisions = [*decisions, *self._engine.release(now, "run"), *self._engine.hold(hold.by, now)]
+        return decisions
+
     # turns
 
     def _put(self, call: Call, ended: Jid | None = None, done: asyncio.Future[list[Decision]] | None = None) -> None:

@@ -23,6 +23,8 @@ _LENGTHS = frozenset({"every", "timeout", "catch_up_window", "start_deadline", "
 _WRITTEN = {"excepting": "except"}
 """Fields of an Entry whose key is another word."""
 _FIELDS = {key: field for field, key in _WRITTEN.items()}
+FIELDS = frozenset(_WRITTEN.get(field.name, field.name) for field in structs.fields(Entry)) - {"name"}
+"""The keys that an entry may have as it is written."""
 _SHOWN_LIMIT = 60
 
 

@@ -40,8 +40,8 @@ def command(root: str | None, check_config: bool, log_level: str | None, log_for
     """
     paths = find(root, os.environ)
     loaded = load_master(paths, os.environ, {"log_level": log_level, "log_format": log_format})
+    source = source_of(loaded, paths.master_settings, paths.master_schedules)
     if check_config:
-        source = source_of(loaded, paths.master_settings, paths.master_schedules)
         entries, problems = review(source, master=True)
         click.echo("\n".join([*describe(loaded), *entries]))
         if problems:
@@ -55,7 +55,7 @@ def command(root: str | None, check_config: bool, log_level: str | None, log_for
         _restore(paths, backups, restore)
         return Exit.OK
     setup(loaded.settings.log_level, loaded.settings.log_format)
-    asyncio.run(MasterDaemon(loaded.settings, paths).run())
+    asyncio.run(MasterDaemon(loaded.settings, paths, source).run())
     return Exit.OK
 
 

@@ -162,7 +162,7 @@ class Core:
         return self._publish(wish, [MASTER], now, jid)
 
     def _publish(self, wish: Wish, minions: list[MinionId], now: float,
-                 jid: Jid | None) -> tuple[Jid, list[do.Effect]]:
+                 jid: Jid | None = None) -> tuple[Jid, list[do.Effect]]:
         jid = jid or self.mint(now)
         job = Job(jid=jid, fields=wish.fields, target=wish.target, target_type=wish.target_type, published=now,
                   start_by=now + wish.start_within, queue=wish.queue, metadata=wish.metadata, secrets=wish.secrets)

@@ -198,7 +198,7 @@ def test_every_function_and_runner_has_a_row() -> None:
     assert {name for name in names if table[name]["inline"]} == INSIDE_THE_AGENT
     assert names - INSIDE_THE_AGENT == IN_A_PROCESS
     assert all(table[alias] == table[meant] for alias, meant in ALIASES.items())
-    found = {f"{module}.{name}" for module in ("jobs", "manage", "schedule")
+    found = {f"{module}.{name.removesuffix('_')}" for module in ("jobs", "manage", "schedule")
              for name, function in vars(importlib.import_module(f"runners.{module}")).items()
              if inspect.isfunction(function) and not name.startswith("_")
              and function.__module__ == f"runners.{module}"}

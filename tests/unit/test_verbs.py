@@ -17,7 +17,7 @@ from common.errors import UnreachableError, UsageError
 from common.ids import MinionId
 from common.messages import JobFields
 from common.states import State
-from master import verbs
+from master import room, verbs
 from master.core.core import Terms
 from master.records import Job
 from master.requests import Defaults
@@ -156,7 +156,7 @@ def test_metadata_is_bounded(metadata: dict[str, str]) -> None:
 def test_more_open_jobs_than_memory_should_hold_are_turned_away(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(verbs, "OPEN_MOST", 2)
+    monkeypatch.setattr(room, "OPEN_MOST", 2)
 
     async def play(asked: Asked) -> None:
         for _ in range(2):

@@ -1,0 +1,97 @@
+"""Tables of schedules, for people: planned runs with their verdicts, entries, and where one stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from common.style import Style, columns, tree, word
+from common.text import escape, local_time, span
+from common.views import listed, standing
+
+_CAUSES = {"then": "after", "on_failure": "after the failure of", "by_hand": "by", "run_on_start": "at the start"}
+_TIMES = frozenset({"next", "planned", "due", "at", "since", "last_planned", "last_started", "last_ended",
+                    "last_skipped"})
+"""Keys under which numbers are times."""
+_EMPTY: tuple[Any, ...] = (None, "", [], {})
+
+
+def _runs(value: Any, style: Style, width: int) -> str:
+    rows = [
+        [local_time(run.get("planned")), escape(str(run.get("schedule", ""))), escape(str(run.get("minion", ""))),
+         escape(str(run.get("verdict", ""))), escape(str(run.get("jid") or "")),
+         standing(run["states"]) if run.get("states") else "", _about_run(run)]
+        for run in listed(value, "runs")
+    ]
+    titles = ("PLANNED", "SCHEDULE", "MINION", "VERDICT", "JID", "STATES", "WHY")
+    return columns(titles, rows, style, width, states="VERDICT", flexible=("WHY",)) if rows else ""
+
+
+def _about_run(run: Mapping[str, Any]) -> str:
+    """How often, for whom, how late and why, in one line."""
+    count, late = run.get("count", 1), run.get("at", 0.0) - run.get("planned", 0.0)
+    by, cause = str(run.get("by") or ""), str(run.get("cause", "plan"))
+    parts = [
+        f"{count} runs until {local_time(run.get('last'))}" if count > 1 else "",
+        f"{span(late)} late" if run.get("verdict") in ("late", "caught_up") else "",
+        f"retry {run['attempt']}" if run.get("attempt") else "",
+        "" if cause in ("plan", "retry") else f"{_CAUSES.get(cause, cause)}{f' {by}' if by else ''}",
+        str(run.get("reason") or ""),
+    ]
+    return escape("; ".join(filter(None, parts)))
+
+
+_CAUSES = {"then": "after", "on_failure": "after the failure of", "by_hand": "by", "run_on_start": "at the start"}
+
+
+def _schedules(value: Any, style: Style, width: int) -> str:
+    rows = [
+        [escape(str(entry.get("name", ""))), _status(entry), _does(entry),
+         local_time(entry.get("next")), _last(entry), _where(entry)]
+        for entry in listed(value, "schedules")
+    ]
+    titles = ("NAME", "STATUS", "RUNS", "NEXT", "LAST", "FROM")
+    return columns(titles, rows, style, width, flexible=("RUNS", "FROM")) if rows else ""
+
+
+def _status(entry: Mapping[str, Any]) -> str:
+    return "broken" if _problem(entry) else escape(str(entry.get("status", "")))
+
+
+def _problem(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("broken") or entry.get("problem") or "")
+
+
+def _does(entry: Mapping[str, Any]) -> str:
+    on = f" on {entry['target']}" if entry.get("target") else ""
+    return escape(str(entry.get("function", ""))) + "".join(f" {word(arg)}" for arg in entry.get("args") or ()) + \
+        escape(on)
+
+
+def _last(entry: Mapping[str, Any]) -> str:
+    told = [str(entry.get("last_verdict") or ""), str(entry.get("last_state") or "")]
+    return escape(", ".join(filter(None, told)))
+
+
+def _where(entry: Mapping[str, Any]) -> str:
+    problem = _problem(entry)
+    return escape("; ".join(filter(None, (str(entry.get("origin") or ""), problem))))
+
+
+def _schedule(value: Any, style: Style, width: int) -> str:
+    """Any answer about entries; what is not so is left out."""
+    return "\n".join(tree(_dated(value), width))
+
+
+def _dated(value: Any, key: str = "") -> Any:
+    if isinstance(value, Mapping):
+        return {name: _dated(item, name) for name, item in value.items() if item not in _EMPTY}
+    if isinstance(value, list):
+        return [_dated(item, key) for item in value]
+    if key in _TIMES and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return local_time(value)
+    return value
+
+
+TABLES: dict[str, Callable[[Any, Style, int], str]] = {
+    "runs": _runs, "schedules": _schedules, "schedule": _schedule}

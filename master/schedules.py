@@ -1,0 +1,124 @@
+"""The master's own schedule, put together: its files, its engine, its hands, and the verb that people use it by."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any
+
+from common import clock
+from common.aio import cancelled
+from common.control_server import Body, Caller, Reply
+from common.errors import UsageError
+from common.ids import MASTER, Jid
+from common.requests import checked
+from common.schedule.desk import Desk
+from common.schedule.driver import Scheduler, moment
+from common.schedule.engine import Engine
+from common.schedule.model import Check, Occurrence
+from common.states import State
+from config.load import Source
+from config.shelf import Shelf, shelf_of
+from master import hands as kept
+from master.core.effects import JobDone
+from master.hands import MasterHands, state_of
+from master.requests import Defaults, ScheduleRequest
+from master.shell import Shell
+from master.store.base import Store, UnknownJobError
+from master.store.filters import count
+
+
+class Schedules:
+    """What the daemon has of its schedule."""
+
+    def __init__(self, shelf: Shelf, hands: MasterHands, scheduler: Scheduler, desk: Desk) -> None:
+        self.shelf = shelf
+        self._hands = hands
+        self._scheduler = scheduler
+        self._desk = desk
+
+    async def verb(self, body: Body, caller: Caller, reply: Reply) -> Body:
+        """The verb `schedule`. Raises JrError."""
+        request = checked(body, ScheduleRequest)
+        if request.do not in _NAMELESS and not request.name:
+            raise UsageError(f"cannot do schedule.{request.do}: name an entry")
+        return {"answer": await self._does(request, caller.name)}
+
+    async def _does(self, request: ScheduleRequest, by: str) -> Any:
+        desk, name = self._desk, request.name
+        doing: dict[str, Callable[[], Any]] = {
+            "list": desk.entries, "show": lambda: desk.show(name), "job_status": lambda: desk.show(name),
+            "held": desk.held, "show_next_fire_time": lambda: desk.upcoming(name, request.count),
+            "add": lambda: desk.add(name, request.fields, by), "modify": lambda: desk.modify(name, request.fields, by),
+            "delete": lambda: desk.delete(name, by), "enable": lambda: desk.enable(name, True, by),
+            "disable": lambda: desk.enable(name, False, by), "copy": lambda: desk.copy(name, request.new_name, by),
+            "move": lambda: desk.move(name, request.new_name, by), "save": desk.save,
+            "reload": lambda: desk.reload(request.forget), "hold": lambda: desk.hold(by),
+            "release": lambda: desk.release(request.pending), "resume": lambda: desk.resume(name),
+            "run_job": lambda: self._run(name, by, request.force), "run_pending": self._run_pending,
+            "skip_job": lambda: desk.skip(name, request.planned), "postpone_job": lambda: self._postpone(request),
+        }
+        answer = doing[request.do]()
+        return await answer if isinstance(answer, Awaitable) else answer
+
+    async def _run(self, name: str, by: str, force: bool) -> Body:
+        return self._begun(await self._desk.run(name, by, force))
+
+    async def _run_pending(self) -> Body:
+        return {"runs": [self._begun(run) for run in (await self._desk.run_pending())["runs"]]}
+
+    async def _postpone(self, request: ScheduleRequest) -> Body:
+        if request.to is None:
+            raise UsageError("cannot postpone a run: say to when, as in to=2h")
+        return await self._desk.postpone(request.name, request.to, request.planned)
+
+    def _begun(self, run: Body) -> Body:
+        """The answer on a run, when it is known whether it has a job."""
+        reason = self._hands.why_not(run.get("jid"))
+        return run if reason is None else {**run, "verdict": "failed_to_start", "reason": reason}
+
+
+@contextlib.asynccontextmanager
+async def at_work(shell: Shell, source: Source, defaults: Defaults, runners: Callable[[], Iterable[str]],
+                  no_runner: Callable[[str], str], asked: Callable[[Check, Jid], Awaitable[bool]],
+                  fatal: Callable[[str], None]) -> AsyncIterator[Schedules]:
+    """The schedule at work, for as long as the block lasts. Raises JrError when it cannot be opened."""
+    store = shell.store
+    hands = MasterHands(shell, defaults, runners, no_runner, asked)
+    hold = kept.hold(store)
+    hands.kept_hold(hold)
+    shelf = await asyncio.to_thread(shelf_of, source, kept.changes(store), master=True)
+    engine = Engine(str(MASTER), clock.local_zone(), hands.mint, kept.standings(store), hold, moment())
+    scheduler = Scheduler(engine, hands)
+    shell.watchers.on_done(lambda event: _ended(scheduler, event))
+    runs = kept.unended(store)
+    scheduler.open(shelf.entries, shelf.periods, runs)
+    for jid, state in _over(shell, store, runs):
+        scheduler.ended(jid, state)
+    watching = shelf.open(hands.keep, scheduler.load, fatal)
+    try:
+        yield Schedules(shelf, hands, scheduler, Desk(shelf, engine, scheduler))
+    finally:
+        await cancelled(watching)
+        await scheduler.close()
+
+
+def _ended(scheduler: Scheduler, event: JobDone) -> None:
+    if not event.jid.suffix:
+        scheduler.ended(event.jid, state_of(event.counts))
+
+
+def _over(shell: Shell, store: Store, runs: Iterable[Occurrence]) -> list[tuple[Jid, State]]:
+    """Which of these runs ended while nobody could tell the engine."""
+    found: list[tuple[Jid, State]] = []
+    for jid in [run.jid for run in runs if run.jid is not None and run.jid not in shell.core.ledger.jobs]:
+        try:
+            store.job(jid)
+            found.append((jid, state_of(count(store.pairs(jid, values=False)))))
+        except UnknownJobError:
+            found.append((jid, State.LOST))  # it has grown old, or a backup does not have it
+    return found
+
+
+_NAMELESS = frozenset({"list", "held", "save", "reload", "hold", "release", "run_pending"})
