@@ -102,8 +102,8 @@ class MasterHands:
                           left_behind=entry.left_behind)
         fields, hidden = hide(clear, marked=entry.secret)
         within = self._defaults.start_within
-        if entry.start_deadline is not None:
-            within = min(within, start_within(entry, begin.occurrence, clock.wall()))
+        if begin.until is not None:
+            within = min(within, start_within(begin, clock.wall()))
         wish = Wish(fields=fields, secrets=hidden, target=entry.target or MASTER,
                     target_type=entry.target_type if entry.target is not None else "runner", start_within=within,
                     queue=self._defaults.queue and entry.target is not None, metadata=entry.metadata)

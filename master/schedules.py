@@ -48,7 +48,7 @@ class Schedules:
     async def _does(self, request: ScheduleRequest, by: str) -> Any:
         desk, name = self._desk, request.name
         doing: dict[str, Callable[[], Any]] = {
-            "list": desk.entries, "show": lambda: desk.show(name), "job_status": lambda: desk.show(name),
+            "list": desk.entries, "show": lambda: desk.show(name), "job_status": lambda: desk.status(name),
             "held": desk.held, "show_next_fire_time": lambda: desk.upcoming(name, request.count),
             "add": lambda: desk.add(name, request.fields, by), "modify": lambda: desk.modify(name, request.fields, by),
             "delete": lambda: desk.delete(name, by), "enable": lambda: desk.enable(name, True, by),

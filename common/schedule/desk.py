@@ -24,6 +24,7 @@ from common.text import nearest
 Pending = Literal["run", "drop"]
 NEXT_LIMIT = 1_000
 """Planned times in one answer."""
+_STATUS = frozenset({"name", "broken", "status", "enabled", "next", "running", "waiting", "paused", "runs", "failures"})
 _EARLIEST, _LATEST = 1e8, 1e11
 """Numbers between which one is a time: `20260102` is a date."""
 
@@ -72,6 +73,10 @@ class Desk:
         if name not in rows:
             raise NotFoundError(f"cannot find the schedule {name[:100]!r}: there is none{nearest(name, rows)}")
         return rows[name]
+
+    def status(self, name: str) -> dict[str, Any]:
+        """Where one entry stands, without what it is."""
+        return {key: value for key, value in self.show(name).items() if key in _STATUS or key.startswith("last_")}
 
     def upcoming(self, name: str, count: int = 1) -> dict[str, Any]:
         """The next planned times of an entry."""

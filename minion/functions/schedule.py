@@ -52,9 +52,7 @@ def job_status(name: str, *, agent: Agent) -> dict[str, Any]:
     Example: jr web1 schedule.job_status nightly
     """
     with _refusals():
-        row = agent.schedule.show(name)
-    shown = ("name", "broken", "status", "enabled", "next", "running", "waiting", "paused", "runs", "failures")
-    return {key: value for key, value in row.items() if key in shown or key.startswith("last_")}
+        return agent.schedule.status(name)
 
 
 @inline(reads=True)
