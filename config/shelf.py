@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, tzinfo
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from config.schedules import ENTRIES_LIMIT, Reader, Reading, problem_at
 
 LOOK = 2.0
 """Seconds between two looks at the files."""
+SETTLED = 31 * 86_400.0
+"""Seconds for which an entry is good that plans nothing any more: some of its last runs may lack a verdict."""
 SETTLE = 1.0
 """Seconds after which a file that has changed is looked at again."""
 
@@ -36,11 +39,13 @@ _log = logging.getLogger("jr.schedule")
 class Shelf:
     """Where the entries of a daemon stand."""
 
-    def __init__(self, reader: Reader, parse: Parse, changes: Iterable[Change] = ()) -> None:
-        """Reads the files at once. `changes` are those that were kept."""
+    def __init__(
+        self, reader: Reader, parse: Parse, changes: Iterable[Change] = (), zone: tzinfo = UTC,
+    ) -> None:
+        """Reads the files at once. `changes` are those that were kept, `zone` is the host's."""
         self._reader = reader
         self._reading = reader.read()
-        self.book = Book(parse, changes, ENTRIES_LIMIT)
+        self.book = Book(parse, changes, ENTRIES_LIMIT, zone)
         self.book.load(self._reading.files)
         self._keep: Keep | None = None
         self._apply: Apply | None = None
@@ -184,8 +189,12 @@ class Shelf:
 def shelf_of(source: Source, changes: Iterable[Change] = (), *, master: bool = False) -> Shelf:
     """The shelf of this host's minion, or of its master; reads the files."""
     zone = clock.local_zone()
-    return Shelf(Reader(source, zone), partial(parse_entry, master=master, zone=zone),
-                 changes)
+    return Shelf(Reader(source, zone), partial(_parse, master=master, zone=zone), changes, zone)
+
+
+def _parse(name: str, fields: Mapping[str, Any], *, master: bool, zone: tzinfo) -> Entry:
+    after = datetime.fromtimestamp(clock.wall() - SETTLED, UTC)
+    return parse_entry(name, fields, master=master, zone=zone, after=after)
 
 
 def review(source: Source, *, master: bool = False) -> tuple[list[str], list[str]]:

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 
 from common.errors import NotFoundError, UsageError
 from common.schedule.calendars import parse_period
+from common.schedule.cron import check_cron
 from common.schedule.entries import parse_entry
 from common.schedule.explain import explain
 from common.schedule.forecast import Outlook, following, outlook
 from common.schedule.model import Entry
 from common.schedule.periods import Period
 from common.schedule.simulate import iso
-from common.schedule.triggers import check_cron, instant
+from common.schedule.triggers import instant
 from common.schedule.words import listed
 from common.text import escape, nearest
 

@@ -6,13 +6,17 @@ A verb gives the changes that it would make, or raises; whoever keeps them commi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from common.errors import NotFoundError, UsageError
+from common.schedule.entries import check_ahead
 from common.schedule.layers import Broken, Change, Files, Layers, Parse, Placed, deleted, merged, told
-from common.schedule.model import Entry
+from common.schedule.model import TRIGGERS, Entry
 from common.text import nearest
 
+PLANNING = frozenset({*TRIGGERS, "base", "anchor", "start", "end", "timezone"})
+"""What decides when an entry is planned."""
 CHANGES_LIMIT = 10_000
 """Names that may be changed, added or deleted at run time."""
 
@@ -20,8 +24,11 @@ CHANGES_LIMIT = 10_000
 class Book:
     """The entries of one host."""
 
-    def __init__(self, parse: Parse, changes: Iterable[Change] = (), most: int = 1_000) -> None:
-        """`changes` are those that the journal has kept, `most` is how many entries there may be."""
+    def __init__(
+        self, parse: Parse, changes: Iterable[Change] = (), most: int = 1_000, zone: tzinfo = UTC,
+    ) -> None:
+        """`changes` are those that the journal has kept, `most` is how many entries there may be, `zone` the host's."""
+        self._zone = zone
         self._most = most
         self._layers = Layers(parse, changes)
         self._layers.lay()
@@ -74,7 +81,7 @@ class Book:
         if len(self._layers.placed) + len(self._layers.broken) >= self._most:
             raise UsageError(f"cannot add the schedule '{told(name)}': there are {self._most} already")
         given = {key: value for key, value in fields.items() if value is not None}
-        self._check(name, given)
+        self._check_ahead(self._check(name, given), at)
         return self._bounded(Change(name=name, fields=given, by=by, at=at, whole=True))
 
     def modify(self, name: str, fields: Mapping[str, Any], by: str, at: float) -> list[Change]:
@@ -88,6 +95,8 @@ class Book:
         over = merged({} if former is None else former.fields or {}, fields)
         below = self._layers.below(name)
         entry = self._check(name, over if whole else merged(below, over))
+        if PLANNING & {*fields}:
+            self._check_ahead(entry, at)
         if not whole:
             over = self._least(name, below, over, entry)
         change = Change(name=name, fields=over, by=by, at=at, whole=whole)
@@ -158,6 +167,10 @@ class Book:
         if problem := self._layers.windowless(entry):
             raise UsageError(problem)
         return entry
+
+    def _check_ahead(self, entry: Entry, at: float) -> None:
+        """Nobody adds by intent what is over already. What files say, and what was added long ago, may be over."""
+        check_ahead(entry, self._zone, datetime.fromtimestamp(at, UTC))
 
     def _bounded(self, change: Change) -> list[Change]:
         if change.name not in self._layers.changes and len(self._layers.changes) >= CHANGES_LIMIT:

@@ -50,35 +50,36 @@ def parse_entry(
 ) -> Entry:
     """The one entry. Raises UsageError: one line with the entry and the key.
 
-    `master`: it is the master's own and may have a target. `zone` is the host's. `after`: refuse also what has no
-    planned time later than that, such as a year that is past; `once` is let pass, since its run still has a verdict.
+    `master`: it is the master's own and may have a target. `zone` is the host's. `after`: refuse also what plans
+    nothing later than that, as `check_ahead` does.
     """
     try:
         entry = _entry(name, fields, master)
-        checks.check(entry, zone, after)
-        return entry
+        checks.check(entry, zone)
     except ValueError as error:
         raise UsageError(f"cannot use the schedule '{escape(str(name)[:100])}': {error}") from error
+    if after is not None:
+        check_ahead(entry, zone, after)
+    return entry
 
 
-def modified(
-    entry: Entry, fields: Mapping[str, Any], *, master: bool = False, zone: tzinfo = UTC, after: datetime | None = None
-) -> Entry:
-    """The entry with these keys changed and all others as they were; None puts a key back to what it is by default.
+def check_ahead(entry: Entry, zone: tzinfo, after: datetime) -> None:
+    """Raises UsageError when the entry plans nothing after that time and is no `once`, whose run has a verdict still.
 
-    Raises UsageError as `parse_entry` does.
+    `zone` is the host's.
     """
     try:
-        found = changed(to_fields(entry), fields)
+        checks.check_ahead(entry, zone, after)
     except ValueError as error:
         raise UsageError(f"cannot use the schedule '{entry.name}': {error}") from error
-    return parse_entry(entry.name, found, master=master, zone=zone, after=after)
 
 
 def changed(fields: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of an entry with some of them changed; None takes one away. Raises ValueError."""
-    found = _flat(fields)
-    named = _flat(changes)
+    """The fields of an entry with some of them changed, and all others as they were; None takes one away.
+
+    Of a key that holds a mapping only the parts are changed that are named. Raises ValueError.
+    """
+    found, named = flat(fields), flat(changes)
     if named.get("overlap", "allow") != "allow":
         found.pop("allow", None)
     return {key: value for key, value in {**found, **named}.items() if value is not None}
@@ -94,6 +95,18 @@ def to_fields(entry: Entry, *, shown: bool = False) -> dict[str, Any]:
         if field.name == "kwargs" and shown:
             value = told_of(entry.function, value, entry.secret)
         found[_WRITTEN.get(field.name, field.name)] = _plain(field.name, value)
+    return found
+
+
+def flat(fields: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The fields with those in mappings, such as `retries: {count: 3}`, beside the others. Raises ValueError."""
+    found: dict[Any, Any] = {}
+    for key, value in fields.items():
+        parts = _parts(key, value) if key in PARTS and isinstance(value, Mapping) else {key: value}
+        for part, item in parts.items():
+            if part in found:
+                raise ValueError(f"{part} is said twice, by itself and as a part of another key")
+            found[part] = item
     return found
 
 
@@ -126,36 +139,22 @@ def _entry(name: Any, fields: Any, master: bool) -> Entry:
         raise ValueError(f"a name takes {NAMES}")
     if not isinstance(fields, Mapping):
         raise ValueError("it must be a mapping, for example {function: test.ping, every: 30s}")
-    flat = _flat(fields)
-    for key in flat:
+    given = flat(fields)
+    for key in given:
         if key not in READERS:
             raise ValueError(f"it has no key '{escape(str(key)[:100])}'{_meant(str(key))}")
         if not master and key in ("target", "target_type"):
             raise ValueError(f"{key} is for the master's own schedule: a minion's entries run on the minion")
-    if "function" not in flat:
+    if "function" not in given:
         raise ValueError('it needs a "function"')
-    if "allow" in flat:
-        flat.setdefault("overlap", "allow")
-    entry = Entry(name=name, **{_FIELDS.get(key, key): _value(key, value) for key, value in flat.items()})
+    if "allow" in given:
+        given.setdefault("overlap", "allow")
+    entry = Entry(name=name, **{_FIELDS.get(key, key): _value(key, value) for key, value in given.items()})
     try:
         check(entry.function, entry.kwargs, entry.secret)
     except UsageError as error:
         raise ValueError(str(error)) from error
     return entry
-
-
-def _flat(fields: Mapping[Any, Any]) -> dict[Any, Any]:
-    """The fields with those in mappings, such as `retries: {count: 3}`, beside the others. Raises ValueError."""
-    found: dict[Any, Any] = {}
-    for key, value in fields.items():
-        parts = {key: value}
-        if key in PARTS and isinstance(value, Mapping):
-            parts = _parts(key, value)
-        for part, item in parts.items():
-            if part in found:
-                raise ValueError(f"{part} stands there twice, by itself and in {key if part not in fields else part}")
-            found[part] = item
-    return found
 
 
 def _parts(key: str, value: Mapping[Any, Any]) -> dict[str, Any]:

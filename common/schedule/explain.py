@@ -14,7 +14,8 @@ from cronsim import CronSim
 from common.schedule import words
 from common.schedule.daywords import LAST, MonthDays, Nth, WeekDays, days, months, stepped, weeks
 from common.schedule.model import Entry, Follow
-from common.schedule.triggers import GRID_ANCHOR, base_of, read_at
+from common.schedule.times import read_at
+from common.schedule.triggers import GRID_ANCHOR, base_of
 from common.schedule.words import each, length, listed
 
 _LAST_WEEKDAY = -1001

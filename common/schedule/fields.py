@@ -15,8 +15,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from common.codec import ARGS_LIMIT, pack
 from common.durations import parse_duration
 from common.fields import LeftBehind
+from common.schedule.cron import check_cron
 from common.schedule.model import Base, CatchUp, Check, Follow, Overlap
-from common.schedule.triggers import check_cron, parse_at
+from common.schedule.times import parse_at
 from common.text import escape, nearest
 
 SHORTEST = 1.0

@@ -6,30 +6,22 @@ line in `trigger_of`.
 
 from __future__ import annotations
 
-import copy
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
-
 from common.schedule import wall
+from common.schedule.cron import Cron
 from common.schedule.model import Base, Entry
+from common.schedule.times import At
 
-EXPRESSION_LIMIT = 200
-"""Characters of a cron expression."""
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 GRID_ANCHOR = "2024-01-01T00:00:00"
 """Where a grid begins that names neither an anchor nor a start: a Monday, so that `1w` is from Monday to Monday."""
 
 _TICK = timedelta(microseconds=1)
 _LATEST = datetime.max.replace(tzinfo=UTC)
-_CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
-_DAYS_AHEAD = 9
-"""Days in which each weekday has come, also when the calendar skips one (Pacific/Apia, 2011-12-30)."""
 
 
 class Trigger(Protocol):
@@ -40,64 +32,6 @@ class Trigger(Protocol):
 
     def previous_before(self, time: datetime) -> datetime | None:
         """The last planned time earlier than `time`, or None when none came since 1970."""
-
-
-class At:
-    """Times of day, each perhaps on some days of the week only, by the wall clock of a zone."""
-
-    def __init__(self, times: Iterable[str], zone: tzinfo) -> None:
-        """`times` as `parse_at` takes them. Raises ValueError."""
-        self._times = sorted(((moment, days) for days, moment in map(read_at, times)), key=lambda item: item[0])
-        self._zone = zone
-
-    def next_after(self, time: datetime) -> datetime | None:
-        """None near the end of the calendar only."""
-        return wall.following(self._match, time, self._zone)
-
-    def previous_before(self, time: datetime) -> datetime | None:
-        """None before 1970 only."""
-        return wall.previous(self.next_after, time)
-
-    def _match(self, at: datetime) -> datetime | None:
-        for ahead in range(_DAYS_AHEAD):
-            day = at.date() + timedelta(days=ahead)
-            for moment, days in self._times:
-                found = datetime.combine(day, moment)
-                if found > at and day.weekday() in days:
-                    return found
-        return None
-
-
-class Cron:
-    """A cron expression in a time zone, with Debian's rules for daylight saving.
-
-    A time of day that a change skips comes at the end of the gap; one that comes twice counts once, the first time;
-    `*` in minutes or hours goes by elapsed time. Six fields begin with seconds.
-    """
-
-    def __init__(self, expression: str, zone: tzinfo) -> None:
-        """Raises ValueError when the expression is none. `check_cron` says whether it ever comes."""
-        try:
-            self._sim = CronSim(expression, datetime(2000, 1, 1))  # noqa: DTZ001 (the wall clock's own time)
-        except CronSimError as error:
-            raise ValueError(str(error)[:1].lower() + str(error)[1:]) from error
-        minutes, hours = expression.split()[-5:-3]
-        self._elapsed = minutes.startswith("*") or hours.startswith("*")
-        self._zone = zone
-
-    def next_after(self, time: datetime) -> datetime | None:
-        """None when the expression matches no date in the next fifty years."""
-        return wall.following(self._match, time, self._zone, elapsed=self._elapsed)
-
-    def previous_before(self, time: datetime) -> datetime | None:
-        """None before 1970 only."""
-        return wall.previous(self.next_after, time)
-
-    def _match(self, at: datetime) -> datetime | None:
-        sim = copy.copy(self._sim)  # parsing costs more than looking
-        sim.dt = at.replace(microsecond=0)
-        found: datetime | None = next(sim, None)
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,53 +188,3 @@ def _pinned(entry: Entry, text: str) -> str:
     if found.tzinfo is None and entry.timezone is None:
         return found.isoformat()
     return instant(text, zone_of(entry, UTC)).isoformat()
-
-
-def check_cron(expression: str) -> str:
-    """The expression. Raises ValueError that says what is wrong with it, also when it never comes."""
-    if len(expression) > EXPRESSION_LIMIT:
-        raise ValueError(f"it has {len(expression)} characters, and {EXPRESSION_LIMIT} are allowed")
-    if Cron(expression, UTC).next_after(datetime(2000, 1, 1, tzinfo=UTC)) is None:
-        raise ValueError("it never comes")
-    return expression
-
-
-def parse_at(text: str) -> str:
-    """One time of `at` in its plain form: `03:00`, `mon 10:00`, `mon-fri 09:00:30`. Raises ValueError."""
-    days, moment = read_at(text)
-    clock = f"{moment:%H:%M:%S}" if moment.second else f"{moment:%H:%M}"
-    if len(days) == len(WEEKDAYS):
-        return clock
-    words = text.lower().split()[0]
-    return f"{re.sub('[a-z]+', lambda name: name[0][:3], words)} {clock}"
-
-
-def read_at(text: str) -> tuple[frozenset[int], time]:
-    """The days of the week, 0 is Monday, and the time of day."""
-    words = text.split()
-    match = _CLOCK.fullmatch(words[-1]) if words else None
-    if match is None or len(words) > 2:
-        raise ValueError(f"'{text}' is no time of day, such as 03:00, 03:00:30 or mon 10:00")
-    days = _weekdays(words[0].lower()) if len(words) == 2 else range(len(WEEKDAYS))
-    hour, minute, second = (int(part or 0) for part in match.groups())
-    return frozenset(days), time(hour, minute, second)
-
-
-def _weekdays(text: str) -> Iterable[int]:
-    """`mon`, `mon-fri`, `sat,sun`, `fri-mon`."""
-    found: set[int] = set()
-    for part in text.split(","):
-        first, dash, last = part.partition("-")
-        begin, end = _weekday(first), _weekday(last if dash else first)
-        found.update((begin + day) % 7 for day in range((end - begin) % 7 + 1))
-    return found
-
-
-_LONG = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-
-
-def _weekday(name: str) -> int:
-    for names in (WEEKDAYS, _LONG):
-        if name in names:
-            return names.index(name)
-    raise ValueError(f"'{name}' is no day of the week; they are {', '.join(WEEKDAYS)}")

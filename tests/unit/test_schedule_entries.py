@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from common.errors import UsageError
-from common.schedule.entries import ENTRIES_LIMIT, modified, parse_entries, parse_entry, to_fields
+from common.schedule.entries import ENTRIES_LIMIT, parse_entries, parse_entry, to_fields
 from common.schedule.model import Check, Entry, Follow
 
 
@@ -130,11 +130,3 @@ def test_short_and_long_forms_are_one() -> None:
         "function": "a.b", "at": ["03:00"], "during": ["night"], "then": ["next"], "overlap": "allow", "allow": 3,
         "catch_up": "all", "catch_up_window": "2d", "retries": 3, "retry_delay": "5s", "retry_backoff": 2.0}
     assert parse_entry("a", {"function": "a.b", "allow": 3}).overlap == "allow"
-
-
-def test_a_change_changes_only_what_it_names() -> None:
-    entry = parse_entry("a", WHOLE)
-    assert to_fields(modified(entry, {"retries": {"delay": "1h"}, "timeout": None})) == \
-        {key: value for key, value in WHOLE.items() if key != "timeout"} | {"retry_delay": "1h"}
-    assert to_fields(modified(entry, {"overlap": "queue"})) == \
-        {key: value for key, value in WHOLE.items() if key != "allow"} | {"overlap": "queue"}

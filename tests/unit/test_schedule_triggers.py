@@ -11,21 +11,10 @@ from cronsim import CronSim
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from common.schedule.cron import EXPRESSION_LIMIT, Cron, check_cron
 from common.schedule.model import Entry
-from common.schedule.triggers import (
-    EXPRESSION_LIMIT,
-    At,
-    Bounded,
-    Cron,
-    Grid,
-    Once,
-    Trigger,
-    bounds_of,
-    check_cron,
-    fingerprint,
-    parse_at,
-    trigger_of,
-)
+from common.schedule.times import At, parse_at
+from common.schedule.triggers import Bounded, Grid, Once, Trigger, bounds_of, fingerprint, trigger_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 CAIRO = ZoneInfo("Africa/Cairo")
@@ -118,7 +107,10 @@ def test_a_right_expression_passes(expression: str) -> None:
 @pytest.mark.parametrize(("expression", "reason"), [
     ("", "wrong number of fields"), ("* * * *", "wrong number of fields"), ("60 * * * *", "bad minute"),
     ("* * * * FOO", "bad day-of-week"), ("0 24 * * *", "bad hour"), ("*/0 * * * *", "bad minute"),
-    ("0 0 30 2 *", "bad day-of-month"), ("0 0 31 2,4 *", "bad day-of-month"), ("@daily", "wrong number of fields"),
+    ("0 0 30 2 *", "it never comes: month 2 has no day 30"), ("0 0 31 2,4 *", "month 2,4 has no day 31"),
+    ("@daily", "write '0 0"), ("0 25 * * *", "bad hour '25': it takes 0 to 23, lists"),
+    ("0 0 31 2,4 * *", "bad hour '31'"),
+    ("0 0 0 31 2,4 *", "month 2,4 has no day 31"), ("0 0 */10 2 5L", "it never comes"), ("0 0 32 2 *", "1 to 31, L or"),
     ("* " * EXPRESSION_LIMIT, "400 characters"), ("0 0 1 1 MON#6", "bad day-of-week"),
 ])
 def test_a_wrong_expression_is_refused_with_the_reason(expression: str, reason: str) -> None:

@@ -19,7 +19,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from common.schedule.calendar import Calendar
-from common.schedule.triggers import At, Cron, Trigger
+from common.schedule.cron import Cron
+from common.schedule.times import At
+from common.schedule.triggers import Trigger
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 ZONES = (
