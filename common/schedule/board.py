@@ -29,6 +29,9 @@ from common.timers import Timers
 STEP = 1.0
 """Seconds by which the clocks must part to count as a clock that was set. Less is what an unlucky reading makes."""
 
+_COUNTABLE = 1_000_000_000
+"""Runs in one stretch, as far as an occurrence may tell."""
+
 
 class Board:
     """All entries and where they stand. `out`, in all its methods, is where decisions go."""
@@ -39,7 +42,8 @@ class Board:
         self.born = now.wall
         """When the scheduler started, by the wall clock as it is set now."""
         self.slots: dict[str, Slot] = {}
-        self.runs: dict[Jid, Run] = {}
+        self._runs: dict[Jid, Run] = {}
+        self._running: dict[str, dict[Jid, Run]] = {}
         self.dropped: set[str] = set()
         self._offset = now.wall - now.boot
         self._timers: Timers[str] = Timers()
@@ -112,6 +116,29 @@ class Board:
         self.dropped.clear()
         return standings, dropped
 
+    # runs
+
+    def enter(self, run: Run) -> None:
+        """It goes on from now."""
+        self._runs[run.jid] = run
+        self.runs_of(run.occurrence.schedule)[run.jid] = run
+
+    def leave(self, run: Run) -> None:
+        """It is over."""
+        del self._runs[run.jid]
+        name = run.occurrence.schedule
+        del self._running[name][run.jid]
+        if not self._running[name] and name not in self.slots:
+            del self._running[name]
+
+    def run(self, jid: Jid) -> Run | None:
+        """The run of that jid, as long as it goes on."""
+        return self._runs.get(jid)
+
+    def runs_of(self, name: str) -> dict[Jid, Run]:
+        """The runs of an entry that go on, also of one that was deleted; a slot has the same object."""
+        return self._running.setdefault(name, {})
+
     # verdicts
 
     def judge(self, slot: Slot, one: Waiting, verdict: Verdict, reason: str, now: Moment, out: list[Decision]) -> None:
@@ -124,7 +151,7 @@ class Board:
                       out: list[Decision]) -> None:
         """All that is planned from `first` to `last`, both raw: nothing of it begins."""
         assert slot.plan is not None
-        count = 1 if first == last else slot.plan.count(first, last)
+        count = 1 if first == last else min(slot.plan.count(first, last), _COUNTABLE)
         self._judged(slot, Occurrence(
             schedule=slot.entry.name, planned=slot.key_time(first), verdict=verdict, at=now.wall, reason=reason,
             count=count, last=None if first == last else slot.key_time(last)), now, out)
@@ -136,8 +163,7 @@ class Board:
         occurrence = Occurrence(
             schedule=entry.name, planned=one.planned, attempt=one.attempt, at=now.wall, jid=jid, cause=one.cause,
             by=one.by, verdict=policy.verdict(one.due, now.wall, caught_up=one.caught_up))
-        run = Run(occurrence, jid, now.boot)
-        slot.running[jid] = self.runs[jid] = run
+        self.enter(Run(occurrence, jid, now.boot))
         slot.runs += counts(occurrence)
         slot.standing = structs.replace(
             slot.standing, last_planned=one.planned, last_verdict=occurrence.verdict, last_jid=jid,

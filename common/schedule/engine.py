@@ -55,9 +55,7 @@ class Engine:
         """A run that began before this start of the scheduler goes on; said before the first `load`."""
         if occurrence.jid is not None:
             run = Run(occurrence, occurrence.jid, 0.0)
-            self._board.runs[run.jid] = run
-            if occurrence.schedule in self._board.slots:
-                self._board.slots[occurrence.schedule].running[run.jid] = run
+            self._board.enter(run)
 
     def load(self, entries: Mapping[str, Entry], periods: Mapping[str, Period], now: Moment) -> list[Decision]:
         """These are the entries from now on. Those whose planned times did not change keep all their state."""
@@ -111,7 +109,7 @@ class Engine:
         """A run that was to begin could not: that is its verdict, and it counts as a failure."""
         out: list[Decision] = []
         self._board.notice(now)
-        run = next((run for run in self._board.runs.values() if run.occurrence.key == key), None)
+        run = next((run for run in self._board.runs_of(key.schedule).values() if run.occurrence.key == key), None)
         if run is not None:
             self._board.failed(run, reason, now, out)
             self._over(run, State.FAILED, now, out)
@@ -121,7 +119,7 @@ class Engine:
         """A run is over; a jid that is none of them is no error."""
         out: list[Decision] = []
         self._board.notice(now)
-        run = self._board.runs.get(jid)
+        run = self._board.run(jid)
         if run is not None:
             self._ends.note(run, state, now)
             self._over(run, state, now, out)
@@ -149,7 +147,7 @@ class Engine:
         """Do not run at that planned time; None: at the next one."""
         slot = self._slot(name, "skip a run of", now)
         out: list[Decision] = []
-        verbs.skip(self._board, slot, planned, now, out)
+        verbs.skip(self._board, self._gate, slot, planned, now, out)
         self._look(slot, now, out)
         return out
 
@@ -228,13 +226,15 @@ class Engine:
             self._gate.turn_away(slot, Refusal("skipped_paused", "the entry is disabled"), now, out)
         if verbs.is_another_plan(slot, trigger) or was_enabled != entry.enabled:
             slot.plan_from(now)
+        elif slot.counted and slot.next is not None and slot.next > now.wall + slot.interval and not slot.skips:
+            slot.count_from(max(slot.start, now.wall + slot.interval))  # it waited for windows that may be others now
         self._board.touch(slot)
         return slot
 
     def _add(self, entry: Entry, periods: Mapping[str, Period], now: Moment) -> Slot:
         slot = Slot(entry, self._who, self._zone, periods)
         self._board.slots[entry.name] = slot
-        slot.running = {jid: run for jid, run in self._board.runs.items() if run.occurrence.schedule == entry.name}
+        slot.running = self._board.runs_of(entry.name)
         standing = (self._standings or {}).get(entry.name)
         if standing is None:
             slot.plan_from(now)
@@ -263,13 +263,14 @@ class Engine:
         self._board.arm(slot, now)
 
     def _over(self, run: Run, state: State, now: Moment, out: list[Decision]) -> None:
-        del self._board.runs[run.jid]
+        self._board.leave(run)
         slot = self._board.slots.get(run.occurrence.schedule)
         if slot is None:
             return
-        slot.running.pop(run.jid, None)
-        touched: Iterable[Slot] = self._ends.follow(slot, run, state, now, out)
-        self._planner.rest(slot, now, run.begun)
+        touched = self._ends.follow(slot, run, state, now, out)
+        if slot.rests:
+            slot.next = None  # any end is one to count from, also of a run by hand
+            self._planner.rest(slot, now, run.begun)
         for other in touched:
             self._look(other, now, out)
 

@@ -22,6 +22,10 @@ class Refusal(NamedTuple):
     reason: str = ""
 
 
+HELD = Refusal("skipped_paused", "all schedules were held")
+TOO_SLOW = Refusal("missed", "its start deadline passed")
+
+
 class Gate:
     """Lets runs begin, wait, or end without having begun."""
 
@@ -52,8 +56,7 @@ class Gate:
             if one.postponed:
                 one = self._arrived(slot, one, now)
                 if one.due < policy.reaches_back(slot.entry, now.wall, self._there(now)):
-                    self._leave(slot, one)
-                    self._board.judge(slot, one, "missed", "nobody was there to begin it", now, out)
+                    self.give_up(slot, one, Refusal("missed", "nobody was there to begin it"), now, out)
                     continue
             if self._pass(slot, one, now, out, asked=False):
                 self._leave(slot, one)
@@ -72,9 +75,7 @@ class Gate:
         """Nothing that waits will begin, as far as it is due by `until`."""
         for one in tuple(slot.waiting):
             if one.due <= until:
-                slot.asked.pop(slot.key_of(one), None)
-                self._leave(slot, one)
-                self._board.judge(slot, one, *refusal, now, out)
+                self.give_up(slot, one, refusal, now, out)
 
     def _arrived(self, slot: Slot, one: Waiting, now: Moment) -> Waiting:
         """A postponed run whose time has come: from here on it is like any other."""
@@ -92,9 +93,13 @@ class Gate:
             return
         for older in tuple(slot.waiting):
             if older.cause == "plan" and not older.attempt and older.due <= now.wall and not older.patient:
-                slot.asked.pop(slot.key_of(older), None)
-                self._leave(slot, older)
-                self._board.judge(slot, older, "skipped_paused", "all schedules were held", now, out)
+                self.give_up(slot, older, HELD, now, out)
+
+    def give_up(self, slot: Slot, one: Waiting, refusal: Refusal, now: Moment, out: list[Decision]) -> None:
+        """This one of those that wait will not begin."""
+        slot.asked.pop(slot.key_of(one), None)
+        self._leave(slot, one)
+        self._board.judge(slot, one, *refusal, now, out)
 
     def _leave(self, slot: Slot, one: Waiting) -> None:
         if one in slot.waiting:
@@ -129,9 +134,7 @@ class Gate:
             return False
         for older in tuple(slot.waiting):
             if older is not one and older.due <= now.wall and not older.patient:
-                slot.asked.pop(slot.key_of(older), None)
-                self._leave(slot, older)
-                self._board.judge(slot, older, "skipped_overlap", "a newer run took its place", now, out)
+                self.give_up(slot, older, Refusal("skipped_overlap", "a newer run took its place"), now, out)
         for run in slot.running.values():
             if not run.ended_by_us:
                 run.ended_by_us = True
@@ -143,7 +146,7 @@ def _refused(slot: Slot, one: Waiting, now: Moment) -> Refusal | None:
     """What stands against it for good."""
     entry = slot.entry
     if policy.is_over(one.due, entry, now.wall):
-        return Refusal("missed", "its start deadline passed")
+        return TOO_SLOW
     if one.force or one.cause == "by_hand":
         return None
     if not entry.enabled:

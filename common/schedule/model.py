@@ -211,7 +211,10 @@ class Standing(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Planned times that somebody moved, and where to."""
     waiting: tuple[Waiting, ...] = ()
     turn: int = 0
-    """How often planned times of this entry came again since the clock was set back; microseconds in their keys."""
+    """How often its trigger began again, since the clock was set back far; microseconds in the planned times of runs.
+    """
+    lap: int = 0
+    """The same for planned times that the engine made up: they begin again whenever the clock is set back."""
     high: float = 0.0
     """The latest planned time that the engine made up itself: an interval's, or of a run beside the trigger."""
     last_planned: float | None = None

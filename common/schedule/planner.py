@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from common.schedule import policy
 from common.schedule.board import Board
-from common.schedule.gate import Gate, Refusal
+from common.schedule.gate import TOO_SLOW, Gate, Refusal
 from common.schedule.model import Decision, Moment, Waiting
 from common.schedule.plans import Rhythm
 from common.schedule.slot import Slot
@@ -72,9 +72,10 @@ class Planner:
     def _settle_one(self, slot: Slot, only: float, now: Moment, out: list[Decision]) -> list[float]:
         """The one planned time that has come, with nothing special about it."""
         due = only + slot.splay
-        if due >= policy.reaches_back(slot.entry, now.wall, policy.there_from(now.wall, self._board.born)):
+        there = policy.there_from(now.wall, self._board.born)
+        if due >= policy.reaches_back(slot.entry, now.wall, there):
             return [only]
-        self._board.judge_stretch(slot, only, only, *_TOO_LATE, now, out)
+        self._board.judge_stretch(slot, only, only, *(_TOO_LATE if due < there else TOO_SLOW), now, out)
         return []
 
     def _settle_row(self, slot: Slot, first: float, last: float, now: Moment, out: list[Decision]) -> list[float]:

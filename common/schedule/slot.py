@@ -53,6 +53,7 @@ class Slot:
         self.failures = 0
         self.paused = ""
         self.turn = 0
+        self.lap = 0
         self.high = 0.0
         self.skips: set[float] = set()
         self.moved: dict[float, float] = {}
@@ -93,6 +94,11 @@ class Slot:
         """Runs that go on, or are about to."""
         return len(self.running) + len(self.asked)
 
+    @property
+    def counted(self) -> bool:
+        """Whether it is an interval that the engine counts, by the boot clock."""
+        return self.rests or isinstance(self.plan, Rhythm)
+
     # planning
 
     def plan_from(self, now: Moment) -> None:
@@ -110,13 +116,13 @@ class Slot:
             self.decided = 0.0 if entry.once is not None else now.wall
             self.plan = OnWall(trigger)
             self.next = self.plan.next_after(self.decided)
-        elif entry.every is not None or entry.continuous:
+        elif (entry.every is not None or entry.continuous) and not (self.rests and self.busy):
             first = self.start if self.start > now.wall else now.wall + self.interval
             self.count_from(first + (self.spread if self.rests else 0.0))
 
     def count_from(self, first: float) -> None:
         """The next run of an interval is planned then, and the others after it."""
-        first = made(first)
+        first = made(self._fresh(made(first)))
         self.plan = Single(first, self.end) if self.rests else Rhythm(self.interval, first, self.end)
         self.next = first if first <= self.end else None
         self.decided = None
@@ -132,12 +138,14 @@ class Slot:
 
     def step(self, by: float, before: float, now: float) -> None:
         """The wall clock was set `by` seconds; it had shown `before`. Intervals go on as if nothing was."""
-        self.waiting = [_shifted(one, by, before) for one in self.waiting]
-        if isinstance(self.plan, Rhythm | Single):
+        self.waiting = sorted((_shifted(one, by, before) for one in self.waiting), key=_order)
+        if self.counted:
             if self.next is not None:
                 self.count_from(self.next + by)
+            self.skips = {made(one + by) for one in self.skips}
+            self.moved = {made(one + by): to for one, to in self.moved.items()}
             if by < 0:
-                self.turn, self.high = self.turn + 1, 0.0
+                self.lap, self.high = self.lap + 1, 0.0
         else:
             self.forget_the_future(now)
 
@@ -166,20 +174,24 @@ class Slot:
 
     def key_time(self, raw: float) -> float:
         """The planned time as occurrences carry it."""
-        return raw + (self.turn % _TURNS) * _TURN if self.turn else raw
+        return _marked(raw, self.lap if self.counted else self.turn)
 
     def new_time(self, wall: float) -> float:
         """A planned time near `wall`, as occurrences carry it, that no run of this entry ever had."""
-        found = math.floor(wall * 1000) / 1000
-        if found <= self.high:
-            if self.high - found < _SAME:
-                found = self.high + 0.001
-            else:
-                self.turn += 1
+        found = self._fresh(math.floor(wall * 1000) / 1000)
         while self.plan is not None and self.plan.next_after(found - 0.0005) == made(found):
             found += 0.001
         self.high = made(found)
-        return self.key_time(self.high)
+        return _marked(self.high, self.lap)
+
+    def _fresh(self, time: float) -> float:
+        """That time, or the one after the last that was made up; a clock that was set back begins another turn."""
+        if time > self.high:
+            return time
+        if self.high - time < _SAME:
+            return self.high + 0.001
+        self.lap, self.high = self.lap + 1, 0.0
+        return time
 
     def planned_at(self, time: float | None) -> float | None:
         """The undecided planned time that somebody means; None for the next one, and back when there is none."""
@@ -197,8 +209,16 @@ class Slot:
         if len(self.waiting) >= policy.QUEUE_LIMIT:
             return False
         self.waiting.append(one)
-        self.waiting.sort(key=lambda wait: (wait.due, wait.planned, wait.attempt))
+        self.waiting.sort(key=_order)
         return True
+
+
+def _marked(time: float, turn: int) -> float:
+    return time + turn % _TURNS * _TURN if turn else time
+
+
+def _order(one: Waiting) -> tuple[float, float, int]:
+    return (one.due, one.planned, one.attempt)
 
 
 def _shifted(one: Waiting, by: float, before: float) -> Waiting:

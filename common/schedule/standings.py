@@ -13,19 +13,18 @@ from common.schedule.triggers import fingerprint, trigger_of
 
 def standing_of(slot: Slot) -> Standing:
     """What must survive a restart."""
-    counted = slot.plan is not None and not isinstance(slot.plan, OnWall)
     return structs.replace(
         slot.standing, trigger=slot.trigger, decided=slot.decided if isinstance(slot.plan, OnWall) else None,
-        planned=slot.next if counted else None, runs=slot.runs, failures=slot.failures, paused=slot.paused,
+        planned=slot.next if slot.counted else None, runs=slot.runs, failures=slot.failures, paused=slot.paused,
         skips=tuple(sorted(slot.skips)), moved=tuple(sorted(slot.moved.items())), waiting=tuple(slot.waiting),
-        turn=slot.turn, high=slot.high)
+        turn=slot.turn, lap=slot.lap, high=slot.high)
 
 
 def restore(slot: Slot, standing: Standing, now: Moment) -> None:
     """Go on from there: where its trigger is still the same nothing is planned twice, and nothing forgotten."""
     slot.standing = standing
     slot.runs, slot.failures, slot.paused = standing.runs, standing.failures, standing.paused
-    slot.turn, slot.high = standing.turn, standing.high
+    slot.turn, slot.lap, slot.high = standing.turn, standing.lap, standing.high
     slot.waiting = list(standing.waiting)
     if not slot.entry.enabled or standing.trigger != fingerprint(slot.entry):
         slot.plan_from(now)
@@ -46,14 +45,16 @@ def _count_on(slot: Slot, standing: Standing, now: Moment) -> None:
     """An interval neither begins again nor starves, however often the daemon is started."""
     planned = standing.planned
     if planned is None:
-        # It had no next run: one went on, or its end had come.
+        if slot.rests and (slot.busy or slot.waiting):
+            return  # its next run is planned when these are over
         ended = standing.last_ended if standing.last_ended is not None else now.wall
         planned = min(max(ended, now.wall - slot.interval), now.wall) + slot.interval
-    longest = max(slot.interval, policy.SHORTEST) + slot.spread
-    if planned > now.wall + longest and planned > slot.start + longest:
-        # The clock was set back while nobody was there.
-        slot.turn, slot.high = slot.turn + 1, 0.0
+    longest = 2 * max(slot.interval, policy.SHORTEST) + slot.spread
+    opening = slot.windows.next_opening(now.wall) or now.wall
+    if not slot.skips and planned > max(now.wall, opening, slot.start) + longest:
+        # The clock was set back while nobody was there: nothing else plans so far ahead.
+        slot.lap, slot.high = slot.lap + 1, 0.0
         planned = now.wall + slot.interval
     if slot.entry.continuous:
-        planned = max(planned, now.wall)
+        planned = max(planned, now.wall, min(standing.last_started or 0.0, now.wall) + policy.SHORTEST)
     slot.count_from(planned)

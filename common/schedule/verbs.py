@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 
+from msgspec import structs
+
 from common.errors import UsageError
+from common.schedule import policy
 from common.schedule.board import Board
-from common.schedule.gate import Gate, Refusal
+from common.schedule.gate import HELD, Gate, Refusal
 from common.schedule.model import Decision, Hold, Moment, Waiting
 from common.schedule.plans import Rhythm
 from common.schedule.slot import Slot
 from common.schedule.triggers import fingerprint
+
+SKIPPED = Refusal("skipped_paused", "skipped by hand")
 
 
 def check_may_run(slot: Slot, held: Hold | None) -> None:
@@ -27,14 +32,20 @@ def check_may_run(slot: Slot, held: Hold | None) -> None:
                          "run it with force=true, or release them")
 
 
-def skip(board: Board, slot: Slot, planned: float | None, now: Moment, out: list[Decision]) -> None:
-    """Take a planned time out, with its verdict."""
+def skip(
+    board: Board, gate: Gate, slot: Slot, planned: float | None, now: Moment, out: list[Decision],
+) -> None:
+    """Take a planned time out, or a run that waits, with its verdict."""
+    one = _that_waits(slot, planned)
+    if one is not None:
+        gate.give_up(slot, one, SKIPPED, now, out)
+        return
     raw = _named(slot, planned, "skip a run of")
-    board.judge_stretch(slot, raw, raw, "skipped_paused", "skipped by hand", now, out)
+    board.judge_stretch(slot, raw, raw, *SKIPPED, now, out)
+    slot.skips.add(raw)
     if slot.rests:
-        slot.count_from(raw + max(slot.interval, 1.0))
-    else:
-        slot.skips.add(raw)
+        slot.high = max(slot.high, raw)
+        slot.count_from(raw + max(slot.interval, policy.SHORTEST))
 
 
 def postpone(board: Board, slot: Slot, planned: float | None, to: float, now: Moment) -> None:
@@ -42,6 +53,13 @@ def postpone(board: Board, slot: Slot, planned: float | None, to: float, now: Mo
     name = slot.entry.name
     if not math.isfinite(to) or to < now.wall:
         raise UsageError(f"cannot postpone a run of the schedule '{name}': the new time is past")
+    one = _that_waits(slot, planned)
+    if one is not None:
+        slot.waiting.remove(one)
+        slot.asked.pop(slot.key_of(one), None)
+        slot.wait(structs.replace(one, due=to, postponed=True))
+        board.touch(slot)
+        return
     raw = _named(slot, planned, "postpone a run of")
     if not slot.wait(Waiting(planned=slot.key_time(raw), due=to, postponed=True)):
         raise UsageError(f"cannot postpone a run of the schedule '{name}': too many of its runs wait already")
@@ -67,7 +85,7 @@ def drop(gate: Gate, slot: Slot, now: Moment, out: list[Decision]) -> None:
     """Nothing that came due while all was held begins: it is as if the entry had just run."""
     if not any(one.due <= now.wall for one in slot.waiting):
         return
-    gate.turn_away(slot, Refusal("skipped_paused", "all schedules were held"), now, out, until=now.wall)
+    gate.turn_away(slot, HELD, now, out, until=now.wall)
     if isinstance(slot.plan, Rhythm):
         slot.count_from(now.wall + slot.interval - slot.splay)
 
@@ -75,6 +93,14 @@ def drop(gate: Gate, slot: Slot, now: Moment, out: list[Decision]) -> None:
 def is_another_plan(slot: Slot, trigger: str) -> bool:
     """Whether its entry plans other times than the fingerprint says."""
     return slot.entry.enabled and fingerprint(slot.entry) != trigger
+
+
+def _that_waits(slot: Slot, planned: float | None) -> Waiting | None:
+    """The run that waits, where that is meant: the one planned then, or the one that comes next."""
+    if planned is not None:
+        return next((one for one in slot.waiting if abs(one.planned - planned) < 0.001), None)
+    one = next(iter(slot.waiting), None)
+    return one if one is None or slot.next is None or one.due < slot.next + slot.splay else None
 
 
 def _named(slot: Slot, planned: float | None, verb: str) -> float:

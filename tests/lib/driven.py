@@ -9,6 +9,7 @@ from typing import Any
 from common.ids import Jid, mint
 from common.schedule.engine import Engine
 from common.schedule.model import (
+    BEGUN,
     Ask,
     Begin,
     Decision,
@@ -42,6 +43,10 @@ def at(text: str) -> float:
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
+class Crashed(Exception):
+    """The daemon died, as the test wanted it to."""
+
+
 class Host:
     """A host: two clocks, a journal, and an engine that may be killed and started again.
 
@@ -67,6 +72,10 @@ class Host:
         self.kills: list[Jid] = []
         self.running: dict[Jid, tuple[Occurrence, float]] = {}
         """What runs, and when it began, by the boot clock."""
+        self.over: dict[Jid, tuple[Occurrence, State]] = {}
+        """What ended, and no committed step says that the engine was told."""
+        self.crash = ""
+        """Where the daemon dies next: `decided`, before the commit, or `committed`, before any job begins."""
         self.answer: Callable[[Key], bool | None] = lambda key: True
         """What `should_run` says; None: nothing yet."""
         self._jid: Jid | None = None
@@ -78,11 +87,18 @@ class Host:
         return Moment(self.wall, self.boot)
 
     def start(self) -> None:
-        """The daemon starts, with what the journal holds; jobs go on without it."""
+        """The daemon starts, with what the journal holds; jobs go on without it, and what it had not begun begins."""
         self.engine = Engine(self.who, self.zone, self._mint, self.standings, self.hold, self.now)
-        for occurrence, _ in self.running.values():
+        seen = {one.jid for one in self.begun}
+        again = [one for one in self.ledger.values() if one.verdict in BEGUN and one.jid not in seen]
+        running = [one for one, _ in self.running.values()]
+        for occurrence in [*running, *again, *(one for one, _ in self.over.values())]:
             self.engine.adopt(occurrence)
         self.do(self.engine.load(self.entries, self.periods, self.now))
+        for occurrence in again:
+            self.begin(occurrence)
+        for jid, (_, state) in tuple(self.over.items()):
+            self.do(self.engine.ended(jid, state, self.now), ended=jid)
 
     def load(self, *entries: Entry) -> None:
         """These are the entries from now on."""
@@ -126,13 +142,18 @@ class Host:
             self.tick()
         self.move(end - self.boot)
 
-    def do(self, decisions: Iterable[Decision]) -> list[Decision]:
+    def do(self, decisions: Iterable[Decision], ended: Jid | None = None) -> list[Decision]:
         """Commit and carry out, as the driver does."""
         decisions = list(decisions)
+        self._die_if("decided")
         self.commit(decisions)
+        if ended is not None:
+            del self.over[ended]
+        self._die_if("committed")
         for decision in decisions:
             match decision:
                 case Begin():
+                    assert decision.until is None or decision.occurrence.at <= decision.until
                     self.begin(decision.occurrence)
                 case Ask():
                     self.asks.append(decision.key)
@@ -163,6 +184,9 @@ class Host:
     def begin(self, occurrence: Occurrence) -> None:
         """A job begins."""
         assert occurrence.jid is not None
+        others = [one for one, _ in self.running.values() if one.schedule == occurrence.schedule]
+        most = self.entries.get(occurrence.schedule, entry())
+        assert len(others) < (most.allow if most.overlap == "allow" else 1), f"{occurrence} beside {others}"
         self.begun.append(occurrence)
         self.running[occurrence.jid] = (occurrence, self.boot)
         if self.job_seconds == 0.0:
@@ -171,8 +195,12 @@ class Host:
     def end(self, jid: Jid | None = None, state: State = State.SUCCEEDED) -> None:
         """A job ends; by default the one that runs."""
         jid = jid or next(iter(self.running))
-        del self.running[jid]
-        self.do(self.engine.ended(jid, state, self.now))
+        self.end_unseen(jid, state)
+        self.do(self.engine.ended(jid, state, self.now), ended=jid)
+
+    def end_unseen(self, jid: Jid, state: State) -> None:
+        """A job ends, and nobody tells the engine before the daemon starts again."""
+        self.over[jid] = (self.running.pop(jid)[0], state)
 
     def told(self, name: str = "e", since: float = T0) -> list[tuple[float, str]]:
         """(planned seconds after `since`, verdict) of an entry, in order of the journal; stretches as one."""
@@ -188,6 +216,11 @@ class Host:
         for jid, (_, begun) in tuple(self.running.items()):
             if begun + self.job_seconds <= self.boot:
                 self.end(jid)
+
+    def _die_if(self, point: str) -> None:
+        if self.crash == point:
+            self.crash = ""
+            raise Crashed
 
     def _mint(self, now: float) -> Jid:
         self._jid = mint(now, self._jid)
