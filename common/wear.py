@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from common.text import span
 
-LOOK = 5.0
+LOOK = 2.0
 """Seconds between two looks, and from the start to the first one: an end takes longer than a start, always."""
 _MEBI = 1024 * 1024
 
