@@ -160,6 +160,10 @@ class Agent(Protocol):
     def schedule(self) -> ScheduleView:
         """The schedule of this minion. Raises JrError while it cannot be used."""
 
+    def known(self) -> Any:
+        """What names of entries and periods mean here, a `common.schedule.asked.Known`; when no agent runs, by what the
+        files say."""
+
     def status(self) -> dict[str, Any]:
         """How the agent does: version, connection, containment, broken modules."""
 

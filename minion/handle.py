@@ -11,6 +11,7 @@ from common.host.shell import HostShell
 from common.ids import Jid, MinionId
 from common.proc.loader import Loaded
 from common.proc.record import JobRecord
+from common.schedule.asked import Known
 from common.schedule.desk import Desk
 from common.version import VERSION
 from config.settings import MinionSettings
@@ -60,6 +61,10 @@ class Handle:
     def schedule(self) -> Desk:
         """See `Agent`."""
         return self._scheduler.desk
+
+    def known(self) -> Known:
+        """See `Agent`."""
+        return self._scheduler.known()
 
     def status(self) -> dict[str, Any]:
         """See `Agent`."""

@@ -17,6 +17,7 @@ from common.host.shell import HostShell
 from common.ids import Jid
 from common.log import limited
 from common.messages import Message, Return
+from common.schedule.asked import Known
 from common.schedule.desk import Desk
 from common.schedule.driver import ROOM_AGAIN, moment
 from common.schedule.driver import Scheduler as Driver
@@ -139,6 +140,12 @@ class Scheduler:
         if self._opened is None:
             raise JrError(f"cannot use the schedule: {self._why}")
         return self._opened.desk
+
+    def known(self) -> Known:
+        """What names of entries and periods mean, by what is at work or, with no agent, by what the files say."""
+        if self._shelf is None:
+            return Known({}, {}, self._zone)
+        return Known(self._shelf.entries, self._shelf.periods, self._zone, self._shelf.written)
 
     # inside
 

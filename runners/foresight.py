@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -65,14 +65,20 @@ def options(given: Mapping[str, str], now: float) -> Options:
 
 def ahead(master: Master, wanted: Options) -> dict[str, Any]:
     """The simulation, as plain data. Without a file it asks the fleet; with one it needs no master. Raises JrError."""
-    members, problems = _of_file(wanted.file) if wanted.file else _of_fleet(master, wanted.minion)
-    members = [_chosen(member, wanted.name) for member in members]
-    names = sorted({name for member in members for name in member.entries})
-    past = {} if wanted.file else _past(master, names)
-    past |= {name: Durations(0, seconds, seconds, seconds) for name, seconds in wanted.took.items()}
-    found = simulate(members, wanted.begin, wanted.end, past, offset, clock.local_zone())
-    found["problems"][:0] = problems
-    return found
+    if wanted.file is not None:
+        return _ahead(*_of_file(wanted.file), wanted, {})
+    members, problems = _of_fleet(master, wanted.minion)
+    names = sorted({name for member in members for name in member.entries if fnmatch.fnmatchcase(name, wanted.name)})
+    return _ahead(members, problems, wanted, _past(master, names))
+
+
+def of_file(given: Mapping[str, str]) -> dict[str, Any]:
+    """The simulation of files alone, for those who have no master. Raises UsageError."""
+    wanted = options(given, clock.wall())
+    assert wanted.file is not None
+    if not wanted.file.is_absolute():
+        raise UsageError(f"cannot use {wanted.file}: it must be an absolute path, since jobs run in /")
+    return _ahead(*_of_file(wanted.file), wanted, {})
 
 
 def known(file: str | None) -> Known:
@@ -84,6 +90,15 @@ def known(file: str | None) -> Known:
 
 
 # inside
+
+
+def _ahead(members: Iterable[Member], problems: Sequence[str], wanted: Options,
+           past: Mapping[str, Durations]) -> dict[str, Any]:
+    past = {**past, **{name: Durations(0, seconds, seconds, seconds) for name, seconds in wanted.took.items()}}
+    found = simulate([_chosen(member, wanted.name) for member in members], wanted.begin, wanted.end, past, offset,
+                     clock.local_zone())
+    found["problems"][:0] = problems
+    return found
 
 
 def _of_file(path: Path) -> tuple[list[Member], list[str]]:

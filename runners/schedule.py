@@ -6,7 +6,6 @@ Those about entries are about the master's own; the functions `schedule.*` are t
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
 from typing import Any, get_args
 
 from common import clock
@@ -316,6 +315,7 @@ def explain(master: Master, entry: str, count: int = 5, file: str | None = None)
     jr-run schedule.explain reindex file=schedule.d/search.yaml
     """
     from common.schedule.asked import explained
+    from common.schedule.wall import iso
     from runners.foresight import known
 
     try:
@@ -323,8 +323,7 @@ def explain(master: Master, entry: str, count: int = 5, file: str | None = None)
     except ValueError as error:
         raise UsageError(f"cannot explain it: {error}") from error
     names = known(file)
-    now = datetime.fromtimestamp(clock.wall(), names.zone).isoformat()
-    return Report("explanation", explained(given, now, count, names))
+    return Report("explanation", explained(given, iso(clock.wall(), names.zone), count, names))
 
 
 def _verdict(given: str | None) -> str | None:

@@ -17,8 +17,8 @@ from common.schedule.explain import explain
 from common.schedule.forecast import Outlook, following, outlook
 from common.schedule.model import Entry
 from common.schedule.periods import Period
-from common.schedule.simulate import iso
 from common.schedule.triggers import instant
+from common.schedule.wall import iso
 from common.schedule.words import listed
 from common.text import escape, nearest
 
@@ -105,8 +105,8 @@ def asked_entry(given: Any, known: Known) -> Entry:
             return Entry(name=_GIVEN, function=_FUNCTION, cron=check_cron(text))
         except ValueError as error:
             raise UsageError(f"cannot read the cron expression '{escape(text[:100])}': {error}") from error
-    raise NotFoundError(f"cannot find an entry '{escape(text[:100])}'{nearest(text, known.entries)}; "
-                        "give a name, a cron expression, or a mapping such as '{every: 5m}'")
+    raise NotFoundError(f"cannot find an entry '{escape(text[:100])}': give a name, a cron expression, or a mapping "
+                        f"such as {{every: 5m}}{nearest(text, known.entries)}")
 
 
 def asked_time(text: str, zone: tzinfo) -> float:
@@ -123,8 +123,8 @@ def _period(given: Any, known: Known) -> Period:
         return parse_period(given, known.periods, known.zone)
     if str(given) not in known.periods:
         text = str(given)
-        raise NotFoundError(f"cannot find a period '{escape(text[:100])}'{nearest(text, known.periods)}; "
-                            "give a name, or a mapping such as '{monday - friday: \"09:00-17:00\"}'")
+        raise NotFoundError(f"cannot find a period '{escape(text[:100])}': give a name, or a mapping such as "
+                            f"{{monday - friday: '09:00-17:00'}}{nearest(text, known.periods)}")
     return known.periods[str(given)]
 
 

@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
+from datetime import tzinfo
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,6 +16,7 @@ from common.schedule.explain import explain
 from common.schedule.forecast import RUNS_LIMIT, Outlook, Run, forecast, never, oddities, outlook
 from common.schedule.model import Entry
 from common.schedule.periods import Period
+from common.schedule.wall import iso
 from common.schedule.words import length
 
 BUSIEST = 10
@@ -94,11 +95,6 @@ def simulate(members: Sequence[Member], begin: float, end: float, history: Mappi
     problems = [f"{item['name']}: {problem}" for item in told for problem in item["problems"]]
     return {"from": iso(begin, zone), "until": iso(end, zone), "entries": told,
             "load": _load(load, by_entry, zone), "problems": problems}
-
-
-def iso(time: float, zone: tzinfo) -> str:
-    """`2026-01-02T03:04:05+01:00`."""
-    return datetime.fromtimestamp(round(time), UTC).astimezone(zone).isoformat()
 
 
 # inside

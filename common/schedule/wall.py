@@ -67,6 +67,11 @@ def _elapsed(match: Match, time: datetime, zone: tzinfo) -> datetime | None:
     return None
 
 
+def iso(time: float, zone: tzinfo) -> str:
+    """`2026-01-02T03:04:05+01:00`."""
+    return datetime.fromtimestamp(round(time), UTC).astimezone(zone).isoformat()
+
+
 def shown(time: datetime, zone: tzinfo) -> datetime:
     """What the wall clock of `zone` shows at `time`, without a zone."""
     return time.astimezone(zone).replace(tzinfo=None)

@@ -219,3 +219,76 @@ async def release(pending: str = "run", *, agent: Agent) -> dict[str, Any]:
     """
     with _refusals():
         return await agent.schedule.release(pending)
+
+
+# for those who write entries and periods; these work with no agent and no master
+
+
+@inline(reads=True)
+def periods(*, agent: Agent) -> dict[str, Any]:
+    """The periods of this minion as they are written, and the time zone of those that name none.
+
+    Example: jr web1 schedule.periods
+    """
+    from common.schedule.asked import written
+
+    return written(agent.known())
+
+
+@inline(reads=True)
+def segments(period: Any, begin: str, end: str, *, agent: Agent) -> list[dict[str, Any]]:
+    """When a period is open between two times. `period` is a name, or a mapping as in the settings.
+
+    Times are ISO, of the period's zone unless they name an offset. It is open from `begin` on, and not at `end`.
+
+    Example: jr-call schedule.segments night 2026-03-27 2026-03-31
+    Example: jr-call schedule.segments '{friday - monday: "22:00-06:00", timezone: Europe/Berlin}' 2026-03-27 2026-03-31
+    """
+    from common.schedule import asked
+
+    with _refusals():
+        return asked.segments(period, begin, end, agent.known())
+
+
+@inline(reads=True)
+def next_(entry: Any, begin: str, count: int = 5, *, agent: Agent) -> list[dict[str, Any]]:
+    """The next runs of an entry after a time: a name, a cron expression, or a mapping as in the settings.
+
+    Times are ISO, of the entry's zone unless they name an offset. Splay is left out; windows count.
+
+    Example: jr-call schedule.next nightly 2026-03-27 3
+    Example: jr-call schedule.next '{at: "02:30", timezone: Europe/Berlin}' 2026-03-27 3
+    """
+    from common.schedule import asked
+
+    with _refusals():
+        return asked.coming(entry, begin, count, agent.known())
+
+
+@inline(reads=True)
+def explain(entry: Any, count: int = 5, *, agent: Agent) -> dict[str, Any]:
+    """Say in words when an entry runs and by which rules, with its next runs: a name, a cron expression or a mapping.
+
+    Example: jr-call schedule.explain '*/5 9-17 * * 1-5'
+    """
+    from common import clock
+    from common.schedule import asked, wall
+
+    with _refusals():
+        return asked.explained(entry, wall.iso(clock.wall(), agent.known().zone), count, agent.known())
+
+
+def simulate(file: str, **options: str) -> dict[str, Any]:
+    """Look ahead at a file of entries, or a folder of them: an absolute path. It fails when something is wrong.
+
+    Options: from=TIME, days=7, name=GLOB, took.ENTRY=DURATION; see jr-run schedule.simulate, which does the same.
+
+    Example: jr-call schedule.simulate /etc/jr/schedule.d days=14
+    """
+    from runners import foresight
+
+    with _refusals():
+        found = foresight.of_file({**options, "file": file})
+    if found["problems"]:
+        raise Failed(f"{len(found['problems'])} problems: {'; '.join(found['problems'])[:2000]}", found)
+    return found

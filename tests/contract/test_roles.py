@@ -77,14 +77,14 @@ USERS = {"owner": OWNER, "root": 0, "other user": STRANGER, "ordinary user": 100
 INSIDE_THE_AGENT = {
     "facts.get", "facts.items", "job.find_job", "job.is_running", "job.kill_all_jobs", "job.kill_job", "job.running",
     "job.signal_job", "job.term_all_jobs", "job.term_job", "schedule.add", "schedule.copy",
-    "schedule.delete", "schedule.disable", "schedule.enable", "schedule.hold", "schedule.job_status", "schedule.list",
-    "schedule.modify", "schedule.move", "schedule.postpone_job", "schedule.release", "schedule.reload",
-    "schedule.resume", "schedule.run_job", "schedule.save", "schedule.show", "schedule.show_next_fire_time",
-    "schedule.skip_job", "sys.doc", "sys.functions", "sys.status",
-    "test.ping",
+    "schedule.delete", "schedule.disable", "schedule.enable", "schedule.explain", "schedule.hold",
+    "schedule.job_status", "schedule.list", "schedule.modify", "schedule.move", "schedule.next", "schedule.periods",
+    "schedule.postpone_job", "schedule.release", "schedule.reload", "schedule.resume", "schedule.run_job",
+    "schedule.save", "schedule.segments", "schedule.show", "schedule.show_next_fire_time", "schedule.skip_job",
+    "sys.doc", "sys.functions", "sys.status", "test.ping",
 }
 """Functions that run in the daemon's own process; the master's user and jr-call's may call them, as any other."""
-IN_A_PROCESS = {"cmd.exec", "cmd.run", "cmd.script", "test.echo", "test.fail", "test.sleep"}
+IN_A_PROCESS = {"cmd.exec", "cmd.run", "cmd.script", "schedule.simulate", "test.echo", "test.fail", "test.sleep"}
 
 KEY = keys.generate().public
 SAMPLES: dict[str, Message] = {
