@@ -143,7 +143,7 @@ class Runs:
 
         `held` carries the hold as it is. Raises JrError.
         """
-        orphans = [structs.replace(one, verdict="failed_to_start", jid=None, reason="the agent ended before it began, "
+        orphans = [structs.replace(one, verdict="failed_to_start", reason="the agent ended before it began, "
                                    "and its entry is gone") for one in left.unbegun if one.schedule not in entries]
         if orphans or left.over:
             await self.disk(partial(self._journal.write, structs.replace(held, occurrences=tuple(orphans),
