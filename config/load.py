@@ -81,6 +81,8 @@ class Source(NamedTuple):
     folder: Path
     given: Mapping[str, tuple[Any, str]] = {}
     """What a variable or a flag says in the place of the settings file, and the name of that; by key."""
+    look_every: float = 0.0
+    """Seconds between two looks at the files; 0 is no look at all."""
 
 
 def source_of(loaded: Loaded[Any], settings: Path, folder: Path) -> Source:
@@ -88,7 +90,7 @@ def source_of(loaded: Loaded[Any], settings: Path, folder: Path) -> Source:
     given = {key: (getattr(loaded.settings, key), loaded.origin(key)) for key, kind in
              _options(type(loaded.settings)).items()
              if kind.apart and loaded.origin(key) != DEFAULT and not loaded.origin(key).startswith(f"{settings} line ")}
-    return Source(settings, folder, given)
+    return Source(settings, folder, given, loaded.settings.look_every)
 
 
 def describe(loaded: Loaded[Any]) -> list[str]:

@@ -99,8 +99,31 @@ def _section(value: Any, origins: Origins, key: str, into: dict[str, Filed], pro
             problems.append(f"cannot use {origin}: {word} {_told(name)}: a name is text; put it in quotes")
         elif not isinstance(fields, dict):
             problems.append(f"cannot use {origin}: {word} '{_told(name)}': it must be a mapping")
+        elif not _ends(fields):
+            problems.append(f"cannot use {origin}: {word} '{_told(name)}': an alias leads back to where it stands")
         else:
             into[name] = Filed(fields, origin)
+
+
+def _ends(value: Any) -> bool:
+    """Whether nothing in it contains itself, as an alias can."""
+    open_ids: set[int] = set()
+    ended: set[int] = set()
+    waiting: list[tuple[Any, bool]] = [(value, False)]
+    while waiting:
+        node, left = waiting.pop()
+        if not isinstance(node, dict | list) or id(node) in ended:
+            continue
+        if left:
+            open_ids.remove(id(node))
+            ended.add(id(node))
+            continue
+        if id(node) in open_ids:
+            return False
+        open_ids.add(id(node))
+        waiting.append((node, True))
+        waiting.extend((item, False) for item in (node.values() if isinstance(node, dict) else node))
+    return True
 
 
 def _strange(path: Path, document: Document, sections: tuple[str, ...]) -> Iterator[str]:

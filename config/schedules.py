@@ -24,13 +24,16 @@ from config.load import Source
 from config.parts import Part, folder_part, saved_part, settings_part
 
 SAVED = "saved.yaml"
+SETTLE = 1.0
+"""Seconds after which a file that has changed is looked at again."""
 FILES_LIMIT = 500
 """Files in the folder."""
 ENTRIES_LIMIT = 10_000
 """Entries of one host."""
 _HEADER = """\
 # Written by schedule.save: what was added, changed and deleted at run time. It wins over the other files.
-# It may be edited. 'schedule' has whole entries, 'changed' only the fields that differ, 'deleted' the names of entries.
+# It may be edited; the next save writes it anew. 'schedule' has whole entries, 'changed' only the fields that differ,
+# 'deleted' the names of entries.
 """
 _NO_PART = Part()
 
@@ -70,6 +73,12 @@ class Reader:
         self._taken: dict[Path, Stamp] = {}
         self._failed: dict[Path, str] = {}
         self._seen: dict[Path, Stamp | None] = {}
+        self._ignored: list[str] = []
+
+    @property
+    def wait(self) -> float | None:
+        """Seconds until the next look is due; None when none is."""
+        return SETTLE if self.settling else self._source.look_every or None
 
     @property
     def settling(self) -> bool:
@@ -97,8 +106,14 @@ class Reader:
         return self._reading() if settled or before != self._failed.get(folder) else None
 
     def save(self, document: Mapping[str, Any]) -> Path:
-        """Write the file of saved changes; only this user can read it, since it may hold secrets. Raises JrError."""
+        """Write the file of saved changes; only this user can read it, since it may hold secrets.
+
+        Raises JrError, also when something in the file as it was read last would be lost.
+        """
         path = self._saved
+        lost = [self._failed[path]] if path in self._failed else self._parts.get(path, _NO_PART).problems
+        if lost:
+            raise UsageError(f"cannot save the schedule: what is wrong in {path} would be lost ({lost[0]}); mend it")
         text = _HEADER + yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True) if document else _HEADER
         try:
             path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -121,6 +136,8 @@ class Reader:
             self._failed[source.folder] = f"cannot read {source.folder}: {error.strerror}"
             names = [path.name for path in self._taken if path.parent == source.folder]
         wanted = [name for name in names if _counts(name)]
+        self._ignored = [f"{source.folder / name} is not read: the name must end in .yaml" for name in names
+                         if name.endswith(".yml")]
         if len(wanted) > FILES_LIMIT:
             self._failed[source.folder] = (f"cannot use all of {source.folder}: it has {len(wanted)} files, and "
                                            f"{FILES_LIMIT} are allowed")
@@ -157,7 +174,7 @@ class Reader:
         periods, wrong = read_periods({name: filed.fields for name, filed in named.items()}, self._zone)
         problems.extend(problem_at(named[name].origin, problem) for name, problem in wrong.items())
         saved = self._parts.get(self._saved, _NO_PART).saved
-        warnings = dict.fromkeys(line for part in parts for line in part.warnings)
+        warnings = dict.fromkeys([*self._ignored, *(line for part in parts for line in part.warnings)])
         return Reading(Files(entries, saved, periods), periods, tuple(problems), tuple(warnings),
                        {name: named[name].fields for name in periods},
                        {name: named[name].origin for name in periods})

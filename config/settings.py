@@ -26,6 +26,8 @@ MaxAge = Annotated[float, kinds.unlimited(kinds.duration("1s", "3650d"))]
 Schedule = Annotated[Any, kinds.SCHEDULE]
 """As it stands there: `config.schedules` reads it again, with lines and with the files beside it."""
 Periods = Annotated[Any, kinds.PERIODS]
+LookEvery = Annotated[float, kinds.unlimited(kinds.duration("1s", "1d"))]
+"""How often the files of the schedule are looked at; 0 is not at all."""
 OutputLimit = Annotated[int, kinds.size("4k", "1G")]
 
 
@@ -64,6 +66,7 @@ class MasterSettings(Struct, frozen=True, kw_only=True):
     max_age: MaxAge = 0.0
     containment: Containment = "auto"
     runner_dirs: Folders = ()
+    look_every: LookEvery = 2.0
     schedule: Schedule = {}
     periods: Periods = {}
     log_level: LogLevel = "info"
@@ -92,6 +95,7 @@ class MinionSettings(Struct, frozen=True, kw_only=True):
     max_age: MaxAge = 0.0
     containment: Containment = "auto"
     function_dirs: Folders = ()
+    look_every: LookEvery = 2.0
     facts: Annotated[dict[str, Any], kinds.FACTS] = {}
     schedule: Schedule = {}
     periods: Periods = {}

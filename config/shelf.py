@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from common import clock
 from common.aio import guarded
@@ -18,15 +18,12 @@ from common.schedule.entries import parse_entry
 from common.schedule.layers import Change, Parse
 from common.schedule.model import Entry
 from common.schedule.periods import Period
+from common.text import escape, nearest
 from config.load import Source
 from config.schedules import ENTRIES_LIMIT, Reader, Reading, problem_at
 
-LOOK = 2.0
-"""Seconds between two looks at the files."""
 SETTLED = 31 * 86_400.0
 """Seconds for which an entry is good that plans nothing any more: some of its last runs may lack a verdict."""
-SETTLE = 1.0
-"""Seconds after which a file that has changed is looked at again."""
 
 Keep = Callable[[Sequence[Change]], Awaitable[None]]
 """Makes changes durable; one that is `nothing` is forgotten. Raises JrError."""
@@ -81,7 +78,15 @@ class Shelf:
     @property
     def warnings(self) -> Sequence[str]:
         """What can be used, and should not be so."""
-        return self._reading.warnings
+        return [*self._reading.warnings, *self._dangling()]
+
+    def _dangling(self) -> Iterator[str]:
+        placed = self.book.placed
+        for name, each in placed.items():
+            for key, follows in (("then", each.entry.then), ("on_failure", each.entry.on_failure)):
+                for missing in (follow.entry for follow in follows if follow.entry not in placed):
+                    yield (f"{each.origin}: schedule '{name}': {key} names '{escape(missing)}', which is not there"
+                           f"{nearest(missing, placed)}")
 
     def open(self, keep: Keep, apply: Apply, fatal: Callable[[str], None]) -> asyncio.Task[None]:
         """Say in the log what is wrong, and watch the files from now on; the task is to be cancelled at the end."""
@@ -119,6 +124,8 @@ class Shelf:
     async def save(self) -> Path:
         """Write all changes into the file of saved changes, and give them up here. Raises JrError."""
         async with self._order:
+            # What was edited in that file and not seen yet must not be written over.
+            self.book.load((await asyncio.to_thread(self._reader.read)).files)
             path = await asyncio.to_thread(self._reader.save, self.book.saved())
             # A crash here leaves the changes in both places, which makes the same entries.
             reading = await asyncio.to_thread(self._reader.read)
@@ -131,7 +138,7 @@ class Shelf:
     async def _watch(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(SETTLE if self._reader.settling else LOOK):
+                async with asyncio.timeout(self._reader.wait):
                     await self._asked.wait()
             except TimeoutError:
                 pass  # nobody has asked: have a look
@@ -197,9 +204,19 @@ def _parse(name: str, fields: Mapping[str, Any], *, master: bool, zone: tzinfo) 
     return parse_entry(name, fields, master=master, zone=zone, after=after)
 
 
-def review(source: Source, *, master: bool = False) -> tuple[list[str], list[str]]:
-    """For `--check-config`: a line for each entry and period that can be used, with its origin; and all problems."""
+class Review(NamedTuple):
+    """What the files say, for `--check-config`."""
+
+    lines: list[str]
+    """One for each entry and period that can be used, with its origin."""
+    problems: list[str]
+    warnings: Sequence[str]
+
+
+def review(source: Source, *, master: bool = False) -> Review:
+    """Read the files, and nothing else."""
     shelf = shelf_of(source, master=master)
     placed = shelf.book.placed.items()
     lines = [f"schedule {name}: {each.entry.function}  ({each.origin})" for name, each in placed]
-    return [*lines, *(f"period {name}  ({origin})" for name, origin in shelf.period_origins.items())], shelf.problems
+    lines += [f"period {name}  ({origin})" for name, origin in shelf.period_origins.items()]
+    return Review(lines, shelf.problems, shelf.warnings)

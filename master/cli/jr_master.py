@@ -42,10 +42,12 @@ def command(root: str | None, check_config: bool, log_level: str | None, log_for
     loaded = load_master(paths, os.environ, {"log_level": log_level, "log_format": log_format})
     source = source_of(loaded, paths.master_settings, paths.master_schedules)
     if check_config:
-        entries, problems = review(source, master=True)
-        click.echo("\n".join([*describe(loaded), *entries]))
-        if problems:
-            raise SettingsError(problems)
+        found = review(source, master=True)
+        click.echo("\n".join([*describe(loaded), *found.lines]))
+        for line in found.warnings:
+            click.echo(f"warning: {line}", err=True)
+        if found.problems:
+            raise SettingsError(found.problems)
         return Exit.OK
     backups = Backups(paths.master_state / "jr.db", loaded.settings.backups)
     if backup:

@@ -42,10 +42,12 @@ def command(root: str | None, join: str | None, minion_id: str | None, finger: b
     if check_config:
         if loaded.settings.join:
             read_join(loaded.settings.join)
-        entries, problems = review(source)
-        click.echo("\n".join([*describe(loaded), *entries]))
-        if problems:
-            raise SettingsError(problems)
+        found = review(source)
+        click.echo("\n".join([*describe(loaded), *found.lines]))
+        for line in found.warnings:
+            click.echo(f"warning: {line}", err=True)
+        if found.problems:
+            raise SettingsError(found.problems)
         return Exit.OK
     if finger:
         pair = ensure(private_folder(paths.minion_state) / "pki", "minion")

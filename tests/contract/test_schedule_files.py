@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
-from common.errors import JrError
+from common.errors import JrError, UsageError
 from common.schedule.book import Book
 from common.schedule.entries import parse_entry
 from common.schedule.layers import Change
 from common.schedule.model import Entry
 from common.schedule.periods import Period
-from config import schedules, shelf
+from config import schedules
 from config.load import Source
 from config.schedules import Reader, Reading
 from config.shelf import Shelf
@@ -107,6 +107,7 @@ def test_a_variable_stands_in_the_place_of_the_settings_file(files: Files) -> No
 @pytest.mark.parametrize(("text", "line"), [
     ("good: GOOD\nbad: {function: test.ping, every: soon}", "cannot use D/a.yaml line 2: schedule 'bad': every is"),
     ("good: GOOD\n\nbad: {function: test.ping, evry: 5s}", "D/a.yaml line 3: schedule 'bad': it has no key 'evry'"),
+    ("good: GOOD\nbad: &b {function: test.ping, kwargs: {x: [*b]}}", "schedule 'bad': an alias leads back to"),
     ("good: GOOD\nbad: 5", "cannot use D/a.yaml line 2: schedule 'bad': it must be a mapping"),
     ("schedule:\n  good: GOOD\n  7: GOOD", "cannot use D/a.yaml line 3: schedule 7: a name is text; put it in quotes"),
     ("good: GOOD\ntidy: GOOD", "cannot use D/a.yaml line 2: schedule 'tidy' stands in S line 1 already"),
@@ -335,7 +336,7 @@ def test_save_moves_the_changes_into_a_file_that_only_this_user_reads(files: Fil
                                  "secret": ["text"]}},
             "changed": {"tidy": {"enabled": False}}, "deleted": ["old"]}
         origin = files.shown(made.origins()["tidy"]["origin"])
-        assert origin == "D/a.yaml line 1; enabled changed by D/saved.yaml line 12"
+        assert origin == "D/a.yaml line 1; enabled changed by D/saved.yaml line 13"
         assert made.problems == []
 
     with_shelf(files, kept, story)
@@ -395,8 +396,8 @@ def test_reload_reads_at_once_and_may_forget_the_changes(files: Files) -> None:
 
 def test_the_watch_tells_the_scheduler_and_the_log(
         files: Files, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(shelf, "LOOK", 0.01)
-    monkeypatch.setattr(shelf, "SETTLE", 0.01)
+    monkeypatch.setattr(schedules, "SETTLE", 0.01)
+    files.source = files.source._replace(look_every=0.01)
     files.write("a.yaml", f"tidy: {EVERY % '5s'}\nbad: {EVERY % 'soon'}\n")
     kept = Kept()
 
@@ -404,10 +405,49 @@ def test_the_watch_tells_the_scheduler_and_the_log(
         assert [line for line in caplog.messages if "'bad'" in line] == made.problems
         files.write("b.yaml", f"beat: {EVERY % '5s'}\n")
         await asyncio.to_thread(until, lambda: kept.applied and "beat" in kept.applied[-1])
-        monkeypatch.setattr(shelf, "LOOK", 1000.0)
-        (files.folder / "b.yaml").unlink()
-        made.reload_soon()
-        await asyncio.to_thread(until, lambda: "beat" not in kept.applied[-1])
         assert len([line for line in caplog.messages if "'bad'" in line]) == 1, "told once"
+
+    with_shelf(files, kept, story)
+
+
+def test_without_looks_the_files_are_read_when_somebody_asks(files: Files) -> None:
+    kept = Kept()
+
+    async def story(made: Shelf) -> None:
+        assert files.again().wait is None
+        files.write("b.yaml", f"beat: {EVERY % '5s'}\n")
+        made.reload_soon()
+        await asyncio.to_thread(until, lambda: kept.applied and "beat" in kept.applied[-1])
+
+    with_shelf(files, kept, story)
+
+
+def test_a_name_that_follows_nothing_and_a_file_that_is_not_read_are_told(files: Files) -> None:
+    files.write("a.yaml", f"beat: {EVERY % '5s'}\nfirst:\n  function: test.ping\n  then: bet\n")
+    files.write("b.yml", "x: 1")
+    kept = Kept()
+
+    async def story(made: Shelf) -> None:
+        assert [files.shown(line) for line in made.warnings] == [
+            "D/b.yml is not read: the name must end in .yaml",
+            "D/a.yaml line 2: schedule 'first': then names 'bet', which is not there; did you mean \"beat\"?"]
+        assert (set(made.entries), made.problems) == ({"beat", "first"}, [])
+
+    with_shelf(files, kept, story)
+
+
+def test_a_save_loses_nothing_that_somebody_wrote_into_its_file(files: Files) -> None:
+    kept = Kept()
+
+    async def story(made: Shelf) -> None:
+        await add(made, "new", every="5s")
+        files.write("saved.yaml", f"schedule:\n  mine: {EVERY % '5s'}\n")  # and nobody has looked yet
+        await made.save()
+        assert set(made.entries) == {"new", "mine"}
+        for text in ("schedule: [\n", "changed: {mine: 5}\n"):
+            path = files.write("saved.yaml", text)
+            with pytest.raises(UsageError, match=r"what is wrong in .*saved.yaml would be lost"):
+                await made.save()
+            assert path.read_text() == text
 
     with_shelf(files, kept, story)
