@@ -13,11 +13,18 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from apscheduler.triggers.cron import CronTrigger
 
 from common.schedule import wall
+from common.schedule.days import WEEKDAYS
+from common.text import nearest
 
 FIELDS = ("year", "month", "day", "week", "day_of_week", "hour", "minute", "second")
 FIELD_LIMIT = 200
 """Characters of one field."""
 
+_ALLOWED = {
+    "year": "1970 to 9999", "month": "1 to 12 or jan to dec", "day": "1 to 31, last, 2nd tue or last fri",
+    "week": "1 to 53", "day_of_week": "0 to 6 or mon to sun, 0 is Monday", "hour": "0 to 23", "minute": "0 to 59",
+    "second": "0 to 59",
+}
 _STEP_AFTER_NAMES = re.compile(r"[a-z]{3}(-[a-z]{3})?/", re.IGNORECASE)
 _BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
@@ -70,7 +77,7 @@ def _hourly(fields: Mapping[str, str]) -> bool:
 
 def _checked(name: str, value: str) -> str:
     if name not in FIELDS:
-        raise ValueError(f"it has no field '{name}'; there are {', '.join(FIELDS)}")
+        raise ValueError(f"it has no field '{name}'; there are {', '.join(FIELDS)}{nearest(name, FIELDS)}")
     if len(value) > FIELD_LIMIT:
         raise ValueError(f"{name} has {len(value)} characters, and {FIELD_LIMIT} are allowed")
     if _STEP_AFTER_NAMES.search(value):
@@ -78,5 +85,16 @@ def _checked(name: str, value: str) -> str:
     try:
         CronTrigger(timezone=UTC, **{name: value})
     except (ValueError, ZeroDivisionError) as error:
-        raise ValueError(f"{name} '{value}': {' '.join(str(error).split())}") from error
+        raise ValueError(f"{name} '{value}': {_reason(name, value, str(error))}") from error
     return value
+
+
+def _reason(name: str, value: str, error: str) -> str:
+    """What is wrong with a field, of which the library says `error`."""
+    if "minimum value in a range" in error:
+        return "a range goes up; write two, such as 22-23,0-2"
+    if "step value" in error:
+        return "its step is longer than its range"
+    allowed = f"it takes {_ALLOWED[name]}, lists (1,2), ranges (1-5) and steps (*/5)"
+    names = name == "day" and any(day[:3] in value.lower() for day in WEEKDAYS)
+    return f"{allowed}; days of the week stand in day_of_week" if names else allowed

@@ -24,18 +24,11 @@ _OPTIONS = ("timezone", "includes", "excludes", "prefer_includes")
 _WORDS = (*_OPTIONS, *WEEKDAYS, *MONTHS, "day")
 
 
-def parse_periods(periods: Any, zone: tzinfo) -> dict[str, Period]:
-    """The periods by name; `zone` is the host's, for those that name none. Raises UsageError for the first bad one."""
-    found, problems = read_periods(periods, zone)
-    for problem in problems.values():
-        raise UsageError(problem)
-    return found
-
-
 def read_periods(periods: Any, zone: tzinfo) -> tuple[dict[str, Period], dict[str, str]]:
-    """The periods that can be used, and what is wrong with the others: one line for each name.
+    """The periods that can be used by name, and what is wrong with the others: one line for each name.
 
-    A period that includes or excludes a bad one is bad itself. Raises UsageError when there is no mapping at all.
+    `zone` is the host's, for those that name none. A period that includes or excludes a bad one is bad itself. Raises
+    UsageError when there is no mapping at all.
     """
     if periods is None:
         return {}, {}

@@ -16,8 +16,6 @@ from common.schedule.model import Check, Entry, Follow
 from common.secrets import check, told_of
 from common.text import escape, nearest
 
-ENTRIES_LIMIT = 1_000
-
 _UNSHOWN = ("kwargs", "secret", "should_run")
 _LENGTHS = frozenset({"every", "timeout", "catch_up_window", "start_deadline", "splay", "retry_delay"})
 _WRITTEN = {"excepting": "except"}
@@ -26,23 +24,6 @@ _FIELDS = {key: field for field, key in _WRITTEN.items()}
 FIELDS = frozenset(_WRITTEN.get(field.name, field.name) for field in structs.fields(Entry)) - {"name"}
 """The keys that an entry may have as it is written."""
 _SHOWN_LIMIT = 60
-
-
-def parse_entries(
-    schedule: Any, *, master: bool = False, zone: tzinfo = UTC, after: datetime | None = None
-) -> dict[str, Entry]:
-    """The entries by name, in the order in which they stand; the arguments are those of `parse_entry`.
-
-    Raises UsageError: one line with the entry and the key.
-    """
-    if schedule is None:
-        return {}
-    if not isinstance(schedule, Mapping):
-        raise UsageError("cannot use the schedule: it must be a mapping of names to entries")
-    if len(schedule) > ENTRIES_LIMIT:
-        raise UsageError(f"cannot use the schedule: it has {len(schedule)} entries, and {ENTRIES_LIMIT} are allowed")
-    return {str(name): parse_entry(name, fields, master=master, zone=zone, after=after)
-            for name, fields in schedule.items()}
 
 
 def parse_entry(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any, TypeVar, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -35,6 +35,7 @@ NAMES = "letters, digits, dot, underscore and dash, 100 characters at most"
 _FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+", re.ASCII)
 _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
                   r"(Z|[+-][0-9]{2}:[0-9]{2})?")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _FIRST_YEAR = 1970
 _CHECK_KEYS = ("function", "args", "kwargs")
 _FOLLOW_KEYS = ("entry", "delay")
@@ -46,8 +47,15 @@ def _function(value: Any) -> str:
     return value
 
 
+def _duration(value: Any) -> float:
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise ValueError(f"it must be {error}") from error
+
+
 def _every(value: Any) -> float:
-    seconds = parse_duration(value)
+    seconds = _duration(value)
     if seconds < SHORTEST:
         raise ValueError("it must be 1s at least")
     return seconds
@@ -94,11 +102,12 @@ def _calendar(value: Any) -> dict[str, str]:
     return fields
 
 
-def _iso(value: Any) -> str:
-    """The ISO time as text; YAML makes a datetime of it when it has no quotes."""
-    text = value.isoformat() if isinstance(value, datetime) else value
-    if not isinstance(text, str) or not _ISO.fullmatch(text):
-        raise ValueError("it must be a time such as 2026-12-31T18:00:00, perhaps with Z or +01:00 behind it")
+def _iso(value: Any, *, date_too: bool = False) -> str:
+    """The ISO time as text; YAML makes a datetime of it when it has no quotes. `date_too`: a date is its midnight."""
+    text = value.isoformat() if isinstance(value, date) else value
+    if not isinstance(text, str) or not (_ISO.fullmatch(text) or (date_too and _DATE.fullmatch(text))):
+        more = "; say the time of that day as well" if isinstance(text, str) and _DATE.fullmatch(text) else ""
+        raise ValueError(f"it must be a time such as 2026-12-31T18:00:00, perhaps with Z or +01:00 behind it{more}")
     try:
         found = datetime.fromisoformat(text)
     except ValueError as error:
@@ -119,7 +128,7 @@ def _timezone(value: Any) -> str:
 
 def _length(value: Any, *, zero: str = "") -> float:
     """Seconds; `zero` says what to do instead of 0 when that is not allowed."""
-    seconds = parse_duration(value)
+    seconds = _duration(value)
     if zero and seconds == 0:
         raise ValueError(f"it must be more than 0; {zero}")
     return seconds
@@ -224,7 +233,7 @@ def _follow(value: Any) -> Follow:
     _known(fields, _FOLLOW_KEYS)
     if not isinstance(fields["entry"], str) or not NAME.fullmatch(fields["entry"]):
         raise ValueError(f"the name of an entry takes {NAMES}")
-    return Follow(entry=fields["entry"], delay=parse_duration(fields.get("delay", 0)))
+    return Follow(entry=fields["entry"], delay=_duration(fields.get("delay", 0)))
 
 
 def _known(fields: Mapping[Any, Any], known: Iterable[str]) -> None:
@@ -239,9 +248,9 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "timeout": partial(_length, zero="leave it out for no limit"),
     "left_behind": partial(_choice, allowed=get_args(LeftBehind)),
     "target": _target, "target_type": partial(_choice, allowed=("glob", "list", "regex")),
-    "every": _every, "base": partial(_choice, allowed=get_args(Base)), "anchor": _iso, "at": _times, "cron": _cron,
-    "calendar": _calendar, "once": _iso, "continuous": _truth,
-    "start": _iso, "end": _iso, "timezone": _timezone, "during": _names, "except": _names,
+    "every": _every, "base": partial(_choice, allowed=get_args(Base)), "anchor": partial(_iso, date_too=True),
+    "at": _times, "cron": _cron, "calendar": _calendar, "once": _iso, "continuous": _truth,
+    "start": partial(_iso, date_too=True), "end": _iso, "timezone": _timezone, "during": _names, "except": _names,
     "overlap": partial(_choice, allowed=get_args(Overlap)), "allow": partial(_whole, low=1, high=1_000),
     "catch_up": partial(_choice, allowed=get_args(CatchUp)), "catch_up_window": _length,
     "start_deadline": partial(_length, zero="leave it out for no limit"), "splay": _length,

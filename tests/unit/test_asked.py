@@ -10,15 +10,16 @@ import pytest
 
 from common.errors import JrError
 from common.schedule.asked import Known, asked_entry, asked_time, coming, explained, segments, written
-from common.schedule.calendars import parse_periods
-from common.schedule.entries import parse_entries
+from common.schedule.calendars import read_periods
+from common.schedule.entries import parse_entry
 
 BERLIN = ZoneInfo("Europe/Berlin")
 PERIODS = {"night": {"monday - sunday": "22:00-06:00", "timezone": "Europe/Berlin"},
            "holidays": {date(2026, 12, 24): "00:00-24:00"}}
-KNOWN = Known(parse_entries({"nightly": {"function": "a.b", "at": "02:30", "timezone": "Europe/Berlin"},
-                             "lost": {"function": "a.b", "every": "1h", "during": "nope"}}),
-              parse_periods(PERIODS, UTC), UTC, PERIODS)
+ENTRIES = {"nightly": {"function": "a.b", "at": "02:30", "timezone": "Europe/Berlin"},
+           "lost": {"function": "a.b", "every": "1h", "during": "nope"}}
+KNOWN = Known({name: parse_entry(name, fields) for name, fields in ENTRIES.items()},
+              read_periods(PERIODS, UTC)[0], UTC, PERIODS)
 
 
 def test_a_period_by_name_and_as_it_is_written() -> None:  # I20, I21

@@ -159,3 +159,70 @@ def test_the_wall_clock_shows_what_it_was_asked_for(moment: datetime, zone: Any)
 def _changes(time: datetime) -> bool:
     """Whether the clock changes within a day and a half."""
     return len({(time + timedelta(hours=hours)).astimezone(BERLIN).utcoffset() for hours in (-36, 0, 36)}) > 1
+
+
+# Table A2 of the research on Freezer, from 2026-01-01 00:00 on unless it says otherwise.
+
+
+@pytest.mark.parametrize(("fields", "begin", "expected"), [
+    ({"day_of_week": 0}, "01-01", ["01-05 00:00:00", "01-12 00:00:00"]),  # F11
+    ({"day_of_week": 6}, "01-01", ["01-04 00:00:00", "01-11 00:00:00"]),  # F11
+    ({"day_of_week": "mon, wed, fri", "hour": "03", "minute": 25}, "01-01",
+     ["01-02 03:25:00", "01-05 03:25:00", "01-07 03:25:00"]),
+    ({"day_of_week": "MON-fri"}, "01-02", ["01-05 00:00:00", "01-06 00:00:00"]),
+    ({"day": "last"}, "01-01", ["01-31 00:00:00", "02-28 00:00:00", "03-31 00:00:00", "04-30 00:00:00"]),
+    ({"day": "2nd tue"}, "01-01", ["01-13 00:00:00", "02-10 00:00:00", "03-10 00:00:00"]),
+    ({"day": "last fri"}, "01-01", ["01-30 00:00:00", "02-27 00:00:00"]),
+    ({"day": 31}, "01-01", ["01-31 00:00:00", "03-31 00:00:00", "05-31 00:00:00"]),
+    ({"day": 13, "day_of_week": "fri"}, "01-01", ["02-13 00:00:00", "03-13 00:00:00", "11-13 00:00:00"]),
+    ({"month": "1-6, 9-12", "day": 1, "hour": "03", "minute": 25}, "05-15",
+     ["06-01 03:25:00", "09-01 03:25:00", "10-01 03:25:00", "11-01 03:25:00"]),
+    ({"month": "jan-mar"}, "01-02", ["02-01 00:00:00", "03-01 00:00:00", "01-01 00:00:00"]),
+    ({"minute": "*/15"}, "01-01", ["01-01 00:15:00", "01-01 00:30:00", "01-01 00:45:00", "01-01 01:00:00"]),
+    ({"minute": "5/20"}, "01-01", ["01-01 00:05:00", "01-01 00:25:00", "01-01 00:45:00", "01-01 01:05:00"]),
+    ({"second": 30}, "01-01", ["01-01 00:00:30", "01-01 00:01:30"]),
+    ({"hour": 2}, "01-01", ["01-01 02:00:00", "01-02 02:00:00"]),
+    ({"week": 1}, "01-02", ["01-03 00:00:00", "01-04 00:00:00", "01-04 00:00:00"]),  # the last one in 2027
+    ({"week": 53}, "01-05", ["12-28 00:00:00", "12-29 00:00:00", "12-30 00:00:00", "12-31 00:00:00"]),
+])
+def test_table_a2(fields: dict[str, Any], begin: str, expected: list[str]) -> None:  # F10
+    assert fires(fields, f"2026-{begin}T00:00:00", len(expected)) == expected
+
+
+@pytest.mark.parametrize("fields", [
+    {"day": "mon, wed, fri"}, {"day_of_week": 7}, {"day_of_week": "sun-mon"}, {"day_of_week": "monday"},
+    {"day_of_week": "mon-fri/2"}, {"month": 2, "day": 30}, {"hour": 24}, {"month": 0}, {"minute": "*/60"},
+    {"minute": "*/0"}, {"hour": ""}, {"hour": "22-2"},
+])
+def test_what_table_a2_calls_an_error(fields: dict[str, Any]) -> None:  # F10, F03
+    with pytest.raises(ValueError, match=r"it takes|never comes|a range goes up|names take no step|longer than its"):
+        Calendar(fields, UTC)
+
+
+def test_changes_of_the_clock_in_table_a2() -> None:  # F10, F14
+    stockholm = ZoneInfo("Europe/Stockholm")
+    daily = {"hour": 2, "minute": 30}
+    # Better than the table: not an hour late in spring, and once in autumn.
+    assert fires(daily, "2026-03-28T12:00:00", 2, stockholm) == ["03-29 03:00:00", "03-30 02:30:00"]
+    assert fires(daily, "2026-10-24T12:00:00", 2, stockholm) == ["10-25 02:30:00", "10-26 02:30:00"]
+    hourly = {"minute": 30}
+    assert fires(hourly, "2026-03-29T01:00:00", 2, stockholm) == ["03-29 01:30:00", "03-29 03:30:00"]
+    assert fires(hourly, "2026-10-25T02:00:00", 3, stockholm) == ["10-25 02:30:00", "10-25 02:30:00", "10-25 03:30:00"]
+
+
+def test_leap_days() -> None:
+    trigger, found, time = Calendar({"month": 2, "day": 29, "hour": 12}, BERLIN), [], at("2090-01-01")
+    for _ in range(3):
+        following = trigger.next_after(time)
+        assert following is not None
+        found.append((time := following).year)
+    assert found == [2092, 2096, 2104]
+    assert trigger.previous_before(at("2104-01-01")) == at("2096-02-29T12:00:00", BERLIN)
+
+
+def test_the_year_9999_is_the_last() -> None:
+    trigger = Calendar({"month": 12, "day": 31, "hour": 23}, BERLIN)
+    last = at("9999-12-31T22:00:00")
+    assert trigger.next_after(at("9999-01-01")) == last
+    assert trigger.next_after(last) is None
+    assert trigger.previous_before(at("9999-12-31T23:00:00")) == last

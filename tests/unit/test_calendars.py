@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from common.errors import UsageError
-from common.schedule.calendars import PARTS_LIMIT, PERIODS_LIMIT, parse_period, parse_periods, read_periods
+from common.schedule.calendars import PARTS_LIMIT, PERIODS_LIMIT, parse_period, read_periods
+from common.schedule.periods import Period
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -23,12 +24,18 @@ PERIODS: dict[str, Any] = {
 }
 
 
+def made(periods: Any, zone: Any = UTC) -> dict[str, Period]:
+    found, problems = read_periods(periods, zone)
+    assert problems == {}
+    return found
+
+
 def at(text: str, zone: Any = BERLIN) -> float:
     return datetime.fromisoformat(text).replace(tzinfo=zone).timestamp()
 
 
 def test_periods_by_name_whatever_the_order() -> None:
-    periods = parse_periods(PERIODS, BERLIN)
+    periods = made(PERIODS, BERLIN)
     assert list(periods) == list(PERIODS)
     office = periods["office"]
     assert office.is_inside(at("2026-12-23T10:00"))
@@ -39,14 +46,14 @@ def test_periods_by_name_whatever_the_order() -> None:
 
 
 def test_a_period_acts_in_its_own_zone() -> None:  # I21
-    night = parse_periods(PERIODS, BERLIN)["night"]
+    night = made(PERIODS, BERLIN)["night"]
     assert night.is_inside(at("2026-12-21T22:30", ZoneInfo("Asia/Tokyo")))
     assert not night.is_inside(at("2026-12-21T22:30"))
 
 
 def test_no_periods() -> None:
-    assert parse_periods(None, UTC) == {}
-    assert parse_periods({}, UTC) == {}
+    assert made(None) == {}
+    assert made({}) == {}
 
 
 @pytest.mark.parametrize(("fields", "reason"), [
@@ -76,9 +83,6 @@ def test_what_a_period_may_not_say(fields: Any, reason: str) -> None:
     assert "\n" not in problems["night"]
     assert "office" in found
     assert "office" not in problems
-    with pytest.raises(UsageError) as caught:
-        parse_periods({"night": fields, **others}, UTC)
-    assert reason in str(caught.value)
 
 
 def test_who_needs_a_bad_one_is_bad_as_well() -> None:
@@ -89,15 +93,16 @@ def test_who_needs_a_bad_one_is_bad_as_well() -> None:
 
 @pytest.mark.parametrize("name", ["", "../x", "a b", 5, "x" * 101])
 def test_a_name_that_is_none(name: Any) -> None:
-    with pytest.raises(UsageError, match="a name takes letters"):
-        parse_periods({name: {}}, UTC)
+    found, problems = read_periods({name: {}}, UTC)
+    assert found == {}
+    assert "a name takes letters" in problems[str(name)]
 
 
 def test_limits() -> None:
     with pytest.raises(UsageError, match="must be a mapping of names"):
-        parse_periods([], UTC)
+        read_periods([], UTC)
     with pytest.raises(UsageError, match="1001"):
-        parse_periods({f"n{number}": {} for number in range(PERIODS_LIMIT + 1)}, UTC)
+        read_periods({f"n{number}": {} for number in range(PERIODS_LIMIT + 1)}, UTC)
     # Each twice what the last one is: without a limit this would cost 2**100 steps to ask.
     doubled = {f"n{number}": {"includes": f"n{number + 1}", "excludes": f"n{number + 1}"} for number in range(90)}
     _, problems = read_periods({**doubled, "n90": {}}, UTC)
@@ -108,7 +113,7 @@ def test_limits() -> None:
 
 
 def test_one_period_by_itself() -> None:
-    known = parse_periods(PERIODS, BERLIN)
+    known = made(PERIODS, BERLIN)
     period = parse_period({"monday - friday": "09:00-17:00", "excludes": ["holidays"]}, known, BERLIN)
     assert period.is_inside(at("2026-12-23T10:00"))
     assert not period.is_inside(at("2026-12-24T10:00"))
