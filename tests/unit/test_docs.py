@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from common.schedule.calendars import parse_period, parse_periods
-from common.schedule.entries import parse_entries, parse_entry
+from common.schedule.calendars import parse_period, read_periods
+from common.schedule.entries import parse_entry
 from common.schedule.fields import READERS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -51,8 +51,9 @@ def test_the_examples_of_schedules_are_right() -> None:
     for text in re.findall(r"```yaml\n(.*?)```", (DOCS / "schedules.md").read_text("utf-8"), re.DOTALL):
         for key, section in yaml.safe_load(text).items():
             found[key] |= section
-    entries = parse_entries(found["schedule"], master=True)
-    periods = parse_periods(found["periods"], UTC)
+    entries = {name: parse_entry(name, fields, master=True) for name, fields in found["schedule"].items()}
+    periods, problems = read_periods(found["periods"], UTC)
+    assert problems == {}
     for entry in entries.values():
         assert {*entry.during, *entry.excepting} <= periods.keys()
         assert {follow.entry for follow in (*entry.then, *entry.on_failure)} <= entries.keys()
