@@ -53,14 +53,17 @@ class MasterHands:
         """Why runs have no job, until the engine is told."""
         self._why: dict[Jid, str] = {}
         self._hold: Hold | None = None
+        self.open: set[Jid] = set()
+        """The runs whose end the engine is to be told: all other jobs of the master are none of its business."""
 
     def mint(self, at: float) -> Jid:
         """A jid for a run, in master time: the wall clock may step."""
         return self._shell.core.mint(self._shell.clock.now())
 
-    def kept_hold(self, hold: Hold | None) -> None:
-        """This is what the store has."""
+    def kept(self, hold: Hold | None, runs: Iterable[Occurrence]) -> None:
+        """This is what the store has: the hold, and the runs whose end the engine does not know."""
         self._hold = hold
+        self.open = {run.jid for run in runs if run.jid is not None}
 
     async def commit(self, step: Step, begins: Sequence[Begin]) -> None:
         """See `Hands`. A run that can have no job is stored as what it is, and `begin` says why."""
@@ -82,8 +85,11 @@ class MasterHands:
         saves += [do.Save(Keep("standing", name, None)) for name in step.dropped]
         if step.hold != self._hold:
             saves.append(do.Save(Keep("hold", _ROOT, None if step.hold is None else packed(step.hold))))
+        # Before the commit: a job for nobody who is there is done as soon as it is saved.
+        self.open |= {one.jid for one in runs if one.jid is not None and one.verdict in BEGUN}
         await self._shell.committed([*saves, *jobs])
         self._hold = step.hold
+        self.open -= set(step.ended)
         self._failed |= failed
         self._why |= failed
         for jid in list(self._why)[:-_WHY]:

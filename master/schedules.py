@@ -87,12 +87,12 @@ async def at_work(shell: Shell, source: Source, defaults: Defaults, runners: Cal
     store = shell.store
     hands = MasterHands(shell, defaults, runners, no_runner, asked)
     hold = kept.hold(store)
-    hands.kept_hold(hold)
+    runs = kept.unended(store)
+    hands.kept(hold, runs)
     shelf = await asyncio.to_thread(shelf_of, source, kept.changes(store), master=True)
     engine = Engine(str(MASTER), clock.local_zone(), hands.mint, kept.standings(store), hold, moment())
     scheduler = Scheduler(engine, hands)
-    shell.watchers.on_done(lambda event: _ended(scheduler, event))
-    runs = kept.unended(store)
+    shell.watchers.on_done(lambda event: _ended(hands, scheduler, event))
     scheduler.open(shelf.entries, shelf.periods, runs)
     for jid, state in _over(shell, store, runs):
         scheduler.ended(jid, state)
@@ -104,8 +104,8 @@ async def at_work(shell: Shell, source: Source, defaults: Defaults, runners: Cal
         await scheduler.close()
 
 
-def _ended(scheduler: Scheduler, event: JobDone) -> None:
-    if not event.jid.suffix:
+def _ended(hands: MasterHands, scheduler: Scheduler, event: JobDone) -> None:
+    if event.jid in hands.open:
         scheduler.ended(event.jid, state_of(event.counts))
 
 
