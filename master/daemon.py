@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
+from msgspec import structs
+
 from common import clock
 from common.aio import cancelled, guarded
 from common.asking import ask
@@ -99,9 +101,11 @@ class MasterDaemon(Daemon):
             stack.push_async_callback(cancelled, backing_up)
         rekeying = Rekeying(shell, pki, bus, self.fatal)
         around = self._surroundings(shell, hands, bus, pki)
+        base = around.status
         schedules = await stack.enter_async_context(at_work(
             shell, self._source, around.defaults, around.runners, around.no_runner, self._asks, self.fatal))
         self.hung_up = schedules.shelf.reload_soon
+        around = structs.replace(around, status=lambda: {**base(), "schedule_problems": len(schedules.shelf.problems)})
         verbs = Verbs(shell, around, {"master.rotate": rekeying.rotate, "schedule": schedules.verb})
         server = ControlServer(self._paths.master_socket, verbs.handle)
         await server.open()

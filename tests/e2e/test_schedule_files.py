@@ -16,7 +16,7 @@ from tests.lib.wait import until
 
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[Fleet]:
-    with started(1) as fleet:
+    with started(1, lambda base: {"JR_MINION_LOOK_EVERY": "1s"}) as fleet:
         fleet.configure("m1", schedule={
             "keep": {"function": "test.ping", "every": "1h"},
             "bad": {"function": "test.ping", "every": "soon"},
@@ -24,12 +24,6 @@ def fleet() -> Iterator[Fleet]:
         })
         fleet.restart("m1")
         yield fleet
-
-
-def folder(fleet: Fleet) -> Path:
-    path = fleet.minion("m1") / "etc/jr/schedule.d"
-    path.mkdir(exist_ok=True)
-    return path
 
 
 def listed(fleet: Fleet) -> dict[str, Any]:
@@ -69,7 +63,9 @@ def test_an_agent_starts_with_bad_entries_and_names_them(fleet: Fleet) -> None:
 
 def test_files_that_come_change_and_go_count_at_once_and_nothing_else_changes(fleet: Fleet) -> None:
     planned = listed(fleet)["keep"]["next"]
-    path = folder(fleet) / "mine.yaml"
+    folder = fleet.minion("m1") / "etc/jr/schedule.d"
+    folder.mkdir()
+    path = folder / "mine.yaml"
     ran = fleet.base / "ran"
     path.write_text(yaml.safe_dump({"tick": {"function": "cmd.run", "args": [f"echo >> {ran}"], "every": "1s"}}))
     until(ran.exists, what="the new entry runs")
@@ -115,3 +111,35 @@ def test_a_schedule_with_nothing_in_it_idles(fleet: Fleet) -> None:
         until(lambda names=set(schedule): usable(fleet) == names, what="the schedule is read")
         assert fleet.jr("m1", "test.ping").code == 0
     assert all(entry["next"] is None for entry in listed(fleet).values())
+
+
+def test_the_master_reads_files_of_its_own(fleet: Fleet) -> None:
+    folder = fleet.root / "etc/jr/master-schedule.d"
+    folder.mkdir()
+    path = folder / "fleet.yaml"
+
+    def rows() -> dict[str, Any]:
+        return {entry["name"]: entry for entry in fleet.run("schedule.list").json}
+
+    assert rows() == {}
+    path.write_text("all: {function: test.ping, target: '*', every: 1s}\nbad: {function: manage.up, tagret: x}\n")
+    fleet.send("master", signal.SIGHUP)
+    until(lambda: set(rows()) == {"all", "bad"}, what="the file is read")
+    until(lambda: fleet.run("jobs.list_jobs", "schedule=all").json["jobs"], what="it runs")
+    problem = f"cannot use {path} line 2: schedule 'bad': it has no key 'tagret'"
+    assert problem in fleet.log("master")
+    assert rows()["all"]["origin"] == f"{path} line 1"
+    assert fleet.run("manage.master").json["schedule_problems"] == 1
+    checked = fleet.command("jr-master", "--check-config")
+    assert (checked.code, problem in checked.err) == (2, True)
+
+    path.unlink()
+    fleet.send("master", signal.SIGHUP)
+    until(lambda: rows() == {}, what="the deletion counts")
+    assert fleet.run("manage.master").json["schedule_problems"] == 0
+
+
+def test_a_minion_never_takes_an_entry_that_has_a_target(fleet: Fleet) -> None:
+    fleet.configure("m1", schedule={"all": {"function": "test.ping", "target": "*", "every": "1s"}})
+    checked = fleet.command("jr-minion", "--check-config", root=fleet.minion("m1"))
+    checked.fails(2, f"{fleet.settings('m1')} line", "schedule 'all': target is for the master's own schedule")
