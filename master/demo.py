@@ -9,6 +9,7 @@ import subprocess
 import sysconfig
 import tempfile
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -20,6 +21,8 @@ from master.fleet import Fleet
 MINIONS = 3
 SCHEDULE = {"heartbeat": {"function": "cmd.run", "args": ["echo still here"], "every": "2s"}}
 """What minion m1 does by itself: it stands in its settings file, as an operator would write it."""
+AHEAD = 3.0
+"""Seconds until the run of an entry that is added."""
 PATIENCE = 20.0
 """Seconds to wait for two runs of it."""
 
@@ -85,11 +88,25 @@ def _story(story: Story) -> None:
     story.say("Kill it everywhere, and look what became of it.")
     story.run(f"jr-run jobs.kill {jid}")
     story.run(f"jr-run jobs.lookup_jid {jid}")
+    _schedules(story)
+    story.say("All of history.")
+    story.run("jr-run jobs.list_jobs limit=10")
+
+
+def _schedules(story: Story) -> None:
     story.say("Minion m1 has a schedule of its own: every 2 s it says that it is still here.")
     _wait_for_runs(story)
     story.run("jr-run jobs.list_jobs schedule=heartbeat limit=2")
-    story.say("All of history.")
-    story.run("jr-run jobs.list_jobs limit=10")
+    story.say("What would a line of a crontab do?")
+    story.run("jr-run schedule.explain '30 2 * * 1-5' count=2")
+    story.say("Give m2 an entry, at a time of day that is near; it needs no master to run it.")
+    at = datetime.fromtimestamp(clock.wall() + AHEAD, clock.local_zone())
+    story.run(f"""jr m2 schedule.add report function=cmd.run args='["echo all is well"]' at={at:%H:%M:%S}""")
+    _wait(story, "jr-run schedule.audit name=report -o json", lambda text: '"succeeded"' in text, "the entry has run")
+    story.say("Every planned run has exactly one verdict.")
+    story.run("jr-run schedule.audit limit=5")
+    story.say("Look ahead: when will it run, and does anything stand in its way?")
+    story.run("jr-run schedule.simulate name=report days=2")
 
 
 def _wait_for_start(story: Story, jid: str) -> None:

@@ -49,7 +49,7 @@ class RunsRequest(Request, frozen=True, kw_only=True):
 
 Entries = Literal["list", "show", "add", "modify", "delete", "enable", "disable", "run_job", "postpone_job", "skip_job",
                   "show_next_fire_time", "job_status", "save", "reload", "copy", "move", "hold", "release", "resume",
-                  "held", "run_pending"]
+                  "held", "run_pending", "periods"]
 """What the verb `schedule` does about the master's own entries."""
 
 

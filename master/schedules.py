@@ -13,6 +13,7 @@ from common.control_server import Body, Caller, Reply
 from common.errors import UsageError
 from common.ids import MASTER, Jid
 from common.requests import checked
+from common.schedule.asked import Known, written
 from common.schedule.desk import Desk
 from common.schedule.driver import Scheduler, moment
 from common.schedule.engine import Engine
@@ -49,7 +50,8 @@ class Schedules:
         desk, name = self._desk, request.name
         doing: dict[str, Callable[[], Any]] = {
             "list": desk.entries, "show": lambda: desk.show(name), "job_status": lambda: desk.status(name),
-            "held": desk.held, "show_next_fire_time": lambda: desk.upcoming(name, request.count),
+            "held": desk.held, "periods": self._periods,
+            "show_next_fire_time": lambda: desk.upcoming(name, request.count),
             "add": lambda: desk.add(name, request.fields, by), "modify": lambda: desk.modify(name, request.fields, by),
             "delete": lambda: desk.delete(name, by), "enable": lambda: desk.enable(name, True, by),
             "disable": lambda: desk.enable(name, False, by), "copy": lambda: desk.copy(name, request.new_name, by),
@@ -61,6 +63,9 @@ class Schedules:
         }
         answer = doing[request.do]()
         return await answer if isinstance(answer, Awaitable) else answer
+
+    def _periods(self) -> Body:
+        return written(Known(self.shelf.entries, self.shelf.periods, clock.local_zone(), self.shelf.written))
 
     async def _run(self, name: str, by: str, force: bool) -> Body:
         return self._begun(await self._desk.run(name, by, force))
@@ -121,4 +126,4 @@ def _over(shell: Shell, store: Store, runs: Iterable[Occurrence]) -> list[tuple[
     return found
 
 
-_NAMELESS = frozenset({"list", "held", "save", "reload", "hold", "release", "run_pending"})
+_NAMELESS = frozenset({"list", "held", "periods", "save", "reload", "hold", "release", "run_pending"})

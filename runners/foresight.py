@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from common import clock
 from common.durations import parse_duration
-from common.errors import JrError, UsageError
+from common.errors import JrError, NotFoundError, UsageError
+from common.ids import MASTER, MinionId
 from common.schedule.asked import Known, asked_time
 from common.schedule.calendars import read_periods
 from common.schedule.entries import parse_entry
@@ -18,6 +21,7 @@ from common.schedule.fields import READERS
 from common.schedule.model import Entry
 from common.schedule.simulate import Durations, Member, durations, simulate
 from common.schedule.splay import offset
+from common.targets import parse
 from common.text import escape, nearest
 from runners.api import Item, Master
 
@@ -109,10 +113,10 @@ def _of_file(path: Path) -> tuple[list[Member], list[str]]:
 
 
 def _of_fleet(master: Master, minion: str) -> tuple[list[Member], list[str]]:
-    """Every minion that answers; those that do not are named."""
+    """The master's own entries, and those of every minion that answers; the others are named."""
     rows = _answers(master, minion, "schedule.list")
     periods = _answers(master, minion, "schedule.periods")
-    members, problems = [], []
+    members, problems = _own(master) if fnmatch.fnmatchcase(MASTER, minion) else ([], [])
     for id, (state, value) in sorted(rows.items()):
         if state != "succeeded" or periods.get(id, ("", None))[0] != "succeeded":
             problems.append(f"cannot ask {id} for its schedule: {state}")
@@ -123,17 +127,31 @@ def _of_fleet(master: Master, minion: str) -> tuple[list[Member], list[str]]:
     return members, problems
 
 
+def _own(master: Master) -> tuple[list[Member], list[str]]:
+    """The master's own entries; a run of one with a target is as many jobs as it has minions now."""
+    member, problems = _member(str(MASTER), master.schedule("list"), master.schedule("periods"))
+    targeted = {name: entry for name, entry in member.entries.items() if entry.target is not None}
+    ids = [MinionId(id) for id in master.presence()] if targeted else []
+    sizes = {name: len(parse(entry.target_type, entry.target or "").match(ids)) for name, entry in targeted.items()}
+    return [replace(member, sizes=sizes)], problems
+
+
 def _answers(master: Master, minion: str, function: str) -> dict[str, tuple[str, Any]]:
     """The state and the value by minion."""
     found: dict[str, tuple[str, Any]] = {}
     stream: Iterator[Item] = master.publish(minion, "glob", function, [], {}, until=clock.boottime() + PATIENCE)
+    with contextlib.suppress(NotFoundError):  # a fleet without such minions
+        found.update(_streamed(stream))
+    return found
+
+
+def _streamed(stream: Iterator[Item]) -> Iterator[tuple[str, tuple[str, Any]]]:
     try:
         for item in stream:
             if item.get("event") == "pair":
-                found[item["minion"]] = (item["pair"]["state"], item["pair"].get("return"))
+                yield item["minion"], (item["pair"]["state"], item["pair"].get("return"))
     except TimeoutError:
-        pass  # who has not answered is told as such
-    return found
+        return  # who has not answered is told as such
 
 
 def _member(id: str, rows: Iterable[Mapping[str, Any]], given: Mapping[str, Any]) -> tuple[Member, list[str]]:
@@ -160,7 +178,7 @@ def _member(id: str, rows: Iterable[Mapping[str, Any]], given: Mapping[str, Any]
 
 def _chosen(member: Member, name: str) -> Member:
     entries = {key: entry for key, entry in member.entries.items() if fnmatch.fnmatchcase(key, name)}
-    return Member(member.id, entries, member.periods, member.zone, member.mark, member.runs, member.sizes)
+    return replace(member, entries=entries)
 
 
 def _past(master: Master, names: Iterable[str]) -> dict[str, Durations]:

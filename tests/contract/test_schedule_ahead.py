@@ -119,6 +119,7 @@ ROWS = [{"name": "reindex", "function": "cmd.run", "kwargs": {"env": "***"}, "se
          "during": ["night"], "splay": "10m", "enabled": True, "status": "scheduled", "next": 5.0, "runs": 7},
         {"name": "done", "function": "test.ping", "at": ["03:00"], "max_runs": 3, "runs": 3},
         {"name": "bad", "origin": "x.yaml line 3", "broken": "cannot use x.yaml line 3: no"}]
+OWN = [{"name": "patch", "function": "cmd.run", "cron": "0 3 * * *", "target": "m*", "status": "scheduled", "runs": 1}]
 
 
 async def fleet(request: Body, caller: Caller, reply: Reply) -> Body:
@@ -129,6 +130,10 @@ async def fleet(request: Body, caller: Caller, reply: Reply) -> Body:
             await reply({"event": "pair", "minion": id, "pair": {"state": "succeeded", "return": value}})
         await reply({"event": "pair", "minion": "m3", "pair": {"state": "undelivered"}})
         return {}
+    if request["verb"] == "presence":
+        return {"minions": {"m1": {}, "m2": {}, "db1": {}}}
+    if request["verb"] == "schedule":
+        return {"answer": PERIODS if request["do"] == "periods" else OWN}
     if request["verb"] == "jobs":
         return {"jobs": [{"jid": "1"}, {"jid": "2"}] * (request["filter"] == {"schedule": "reindex"}), "next": None}
     assert request["verb"] == "watch", request
@@ -141,12 +146,13 @@ def test_a_fleet_with_its_past(here: Here) -> None:  # B07
         ended = here("-o", "json", "schedule.simulate", "days=1")
         hours = here("-o", "json", "schedule.simulate", "days=1", "name=reindex", "took.reindex=6m")
     told = json.loads(ended.out)
-    reindex, done = told["entries"]
+    patch, reindex, done = told["entries"]
+    assert (patch["members"], patch["runs"]) == (["master"], 1)
     assert (reindex["members"], reindex["zone"]) == (["m1", "m2"], "Europe/Berlin")
     assert reindex["durations"] == {"runs": 2, "usual": 100.0, "slow": 200.0, "longest": 200.0}
     assert reindex["runs"] in (96, 97)
     assert done["runs"] == 0
-    assert told["load"]["starts"] == 2 * reindex["runs"]
+    assert told["load"]["starts"] == 2 * reindex["runs"] + 2
     assert offset("m1", "reindex", 600.0) != offset("m2", "reindex", 600.0)
     assert ended.code == 1
     assert told["problems"] == [
