@@ -217,6 +217,6 @@ def review(source: Source, *, master: bool = False) -> Review:
     """Read the files, and nothing else."""
     shelf = shelf_of(source, master=master)
     placed = shelf.book.placed.items()
-    lines = [f"schedule {name}: {each.entry.function}  ({each.origin})" for name, each in placed]
+    lines = [f"schedule {name}: {each.entry!r}  ({each.origin})" for name, each in placed]
     lines += [f"period {name}  ({origin})" for name, origin in shelf.period_origins.items()]
     return Review(lines, shelf.problems, shelf.warnings)

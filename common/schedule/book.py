@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
+from msgspec import structs
+
 from common.errors import NotFoundError, UsageError
 from common.schedule.entries import check_ahead
-from common.schedule.layers import Broken, Change, Files, Layers, Parse, Placed, deleted, merged, told
+from common.schedule.layers import Broken, Change, Files, Layers, Parse, Placed, alike, deleted, merged, told
 from common.schedule.model import TRIGGERS, Entry
 from common.text import nearest
 
@@ -100,7 +102,7 @@ class Book:
         if not whole:
             over = self._least(name, below, over, entry)
         change = Change(name=name, fields=over, by=by, at=at, whole=whole)
-        same = former is None if change.nothing else former is not None and former.fields == over
+        same = former is None if change.nothing else former is not None and alike(former.fields, over)
         return [] if same else self._bounded(change)
 
     def delete(self, name: str, by: str, at: float) -> list[Change]:
@@ -183,7 +185,7 @@ class Book:
         for key in list(over):
             less = {other: value for other, value in over.items() if other != key}
             try:
-                if self._layers.parse(name, merged(below, less)) == entry:
+                if alike(*map(structs.astuple, (self._layers.parse(name, merged(below, less)), entry))):
                     over = less
             except UsageError:
                 continue  # it cannot do without

@@ -219,6 +219,7 @@ class Engine:
         if slot is None:
             return self._add(entry, periods, now)
         if slot.entry == entry and not _differ(self._periods, periods, (*entry.during, *entry.excepting)):
+            slot.entry = entry  # 1 equals true, and is another argument
             return None
         trigger, was_enabled = slot.trigger, slot.entry.enabled
         slot.set_entry(entry, self._who, self._zone, periods)

@@ -114,7 +114,10 @@ class Layers:
         for name in names:
             layers = _Layers(self.files.entries.get(name), self.files.saved.get(name), self.changes.get(name))
             known = self._made.get(name)
-            found = known[1] if known is not None and known[0] == layers else self._make(name, layers)
+            if known is not None and alike(known[0], layers):
+                found: Placed | Broken | None = known[1]
+            else:
+                found = self._make(name, layers, None if known is None else known[1])
             if found is not None:
                 made[name] = (layers, found)
         self._made = made
@@ -122,8 +125,8 @@ class Layers:
         self.placed = {found.entry.name: found for found in results if isinstance(found, Placed)}
         self.broken = {found.name: found for found in results if isinstance(found, Broken)}
 
-    def _make(self, name: str, layers: _Layers) -> Placed | Broken | None:
-        """The entry that its layers make; None when it is deleted."""
+    def _make(self, name: str, layers: _Layers, former: Placed | Broken | None) -> Placed | Broken | None:
+        """The entry that its layers make; None when it is deleted. `former` is what they made before."""
         top = self.top(name)
         if deleted(top):
             return None
@@ -132,8 +135,10 @@ class Layers:
             return Broken(name, origin, f"cannot use what was changed of the schedule '{told(name)}': "
                                         "no file has that entry any more")
         fields = self._laid(name)
+        # Most entries of a file that was edited only stand in other lines than before.
+        entry = former.entry if isinstance(former, Placed) and alike(former.fields, fields) else None
         try:
-            entry = self.parse(name, fields)
+            entry = entry or self.parse(name, fields)
         except UsageError as error:
             return Broken(name, origin, str(error))
         differs = () if top is None or top.fields is None else tuple(top.fields)
@@ -184,6 +189,11 @@ def merged(below: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         return changed(kept, over)
     except ValueError:  # what is wrong in there is told when an entry is made of it
         return {key: value for key, value in {**kept, **over}.items() if value is not None}
+
+
+def alike(one: object, other: object) -> bool:
+    """Whether both are written alike: 1 is equal to true, and yet another argument."""
+    return one == other and repr(one) == repr(other)
 
 
 def _over(below: Mapping[str, Any], change: Change | None) -> Mapping[str, Any]:

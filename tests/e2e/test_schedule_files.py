@@ -58,7 +58,7 @@ def test_an_agent_starts_with_bad_entries_and_names_them(fleet: Fleet) -> None:
     checked = fleet.command("jr-minion", "--check-config", root=fleet.minion("m1"))
     assert checked.code == 2
     assert [bad in checked.err, windowed in checked.err, "keep" in checked.err] == [True, True, False]
-    assert f"schedule keep: test.ping  ({line_of(settings, 'keep')})" in checked.out
+    assert f"schedule keep: <test.ping every 3600 s>  ({line_of(settings, 'keep')})" in checked.out
 
 
 def test_files_that_come_change_and_go_count_at_once_and_nothing_else_changes(fleet: Fleet) -> None:

@@ -281,6 +281,17 @@ def test_what_is_not_changed_is_not_read_again() -> None:
     made.load(files(a=PING, b=PING))
     made.load(files(a=PING, b={**PING, "every": 5}))
     assert parsed == ["a", "b", "b"]
+    made.load(files(new=PING, a=PING, b={**PING, "every": 5}))
+    assert parsed == ["a", "b", "b", "new"], "those that only moved to other lines"
+    assert made.placed["b"].origin == "a.yaml line 3"
+
+
+def test_a_change_from_one_to_true_is_a_change() -> None:
+    made = book(tidy={**PING, "args": [1]})
+    made.load(files(tidy={**PING, "args": [True]}))
+    assert repr(made.entries["tidy"].args) == "[True]"
+    modify(made, "tidy", args=[1])
+    assert repr(made.entries["tidy"].args) == "[1]"
 
 
 def test_one_field_of_a_group_replaces_the_group() -> None:
