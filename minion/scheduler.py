@@ -63,7 +63,6 @@ class Scheduler:
         """`shelf` has the entries; without it there are none, and `open` is never called."""
         self._settings = settings
         self._shelf = shelf
-        self._suffix = settings.id.suffix
         self._zone = clock.local_zone()
         self._journal = Journal(state)
         self._runs = Runs(settings.id, settings.grace, self._journal, self._more)
@@ -98,8 +97,8 @@ class Scheduler:
 
     def ended(self, message: Return) -> None:
         """A job of this host ended; perhaps it was a run."""
-        if message.job.schedule is None or message.jid.suffix != self._suffix:
-            return
+        if message.job.schedule is None or not message.jid.suffix:
+            return  # the master may have a schedule too
         if self._opened is None:
             self._early.append((message.jid, message.state))
         else:

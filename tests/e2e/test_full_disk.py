@@ -7,9 +7,11 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from common import clock
 from tests.lib.disks import fill, needs_disks, small_disk
 from tests.lib.fleet import Done, Fleet, started
 from tests.lib.wait import until
@@ -126,6 +128,39 @@ def test_what_ends_jobs_works_on_a_full_disk(minion: Fleet, full: Path) -> None:
     full.unlink()
     until(lambda: disk(minion) == "ok", PATIENCE, "room")
     assert (minion.state("m1") / "ballast").stat().st_size == 256 * 1024
+
+
+def test_a_schedule_waits_for_room_and_each_planned_run_has_its_verdict(minion: Fleet, full: Path) -> None:
+    """S25: nothing of it begins meanwhile, the log has one line, and it goes on alone."""
+    full.unlink()
+
+    def told() -> list[float]:
+        """The planned times that have a verdict."""
+        runs = minion.run("schedule.audit", "name=beat", "limit=10000").json["runs"]
+        return [round(run["planned"] + number, 3) for run in runs for number in range(run["count"])]
+
+    def status() -> Any:
+        return minion.job("m1", "schedule.job_status", "beat").pair()["return"]
+
+    assert minion.job("m1", "schedule.add", "beat", "function=cmd.run", "args=['true']", "every=1s").code == 0
+    until(told, PATIENCE, "a run")
+    fill(minion.state("m1"))
+    until(lambda: "begin nothing until it can be written" in minion.log("m1"), PATIENCE, "a schedule that waits")
+    last = status()["last_jid"]
+    assert minion.job("m1", "schedule.hold").code != 0
+    until(lambda: status()["next"] < clock.wall() - 2, PATIENCE, "two more planned times")
+    assert status()["last_jid"] == last
+
+    full.unlink()
+    until(lambda: status()["last_jid"] != last, PATIENCE, "a run")
+    assert minion.log("m1").count("begin nothing until it can be written") == 1
+    assert minion.job("m1", "schedule.delete", "beat").code == 0
+
+    def one_each() -> bool:
+        times = told()
+        return len(times) == len(set(times)) == round(max(times) - min(times)) + 1
+
+    until(one_each, PATIENCE, "one verdict for each planned time")
 
 
 def test_an_agent_comes_up_on_a_full_disk(minion: Fleet, full: Path) -> None:
