@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.lib.fleet import Fleet, started
+from tests.lib.fleet import USER, Fleet, started
 from tests.lib.wait import until
 
 RUNNERS = '''
@@ -54,9 +54,8 @@ def fleet() -> Iterator[Fleet]:
 def _bare(fleet: Fleet) -> Iterator[None]:
     """Each test begins without entries, and not held."""
     yield
+    fleet.run("schedule.reload", "forget=true")
     fleet.run("schedule.release", "pending=drop")
-    for entry in fleet.run("schedule.list").json:
-        fleet.run("schedule.delete", entry["name"])
 
 
 def ask(fleet: Fleet, verb: str, *words: str) -> Any:
@@ -101,7 +100,7 @@ def test_a_target_that_matches_nobody_says_so(fleet: Fleet) -> None:  # R-B05
     assert (ended.json["verdict"], ended.json["reason"]) == (
         "failed_to_start", "no minion matches 'zz*'; nothing was sent")
     run = until(lambda: audit(fleet, "nobody"), what="its verdict")[0]
-    assert (run["verdict"], run["by"], "states" in run) == ("failed_to_start", "root", False)
+    assert (run["verdict"], run["by"], "states" in run) == ("failed_to_start", USER, False)
     assert "cannot run nobody: no minion matches" in fleet.log("master")  # R-I08
     add(fleet, "nothing", "mine.nothing", f"once={FAR}")
     assert "mine.nothing" in fleet.run("schedule.run_job", "nothing").json["reason"]
@@ -128,7 +127,7 @@ def test_every_change_survives_a_kill(fleet: Fleet) -> None:  # R-S24
     filed = entries["filed"]
     assert (filed["target"], filed["metadata"], filed["once"]) == ("m1", {"team": "db"}, FAR)
     assert "master.yaml line" in filed["origin"]
-    assert "run time by root" in filed["origin"]
+    assert f"run time by {USER}" in filed["origin"]
     assert (len(filed["waiting"]), entries["own"]["enabled"], entries["third"]["timezone"]) == (1, False, "Asia/Tokyo")
     assert entries["third"]["skips"] == skipped != []
     assert {entry["status"] for entry in entries.values()} == {"held", "disabled"}
@@ -165,7 +164,7 @@ def test_a_hold_stops_everything_and_run_pending_runs_what_is_due_once(fleet: Fl
     assert (pending.code, [run["name"] for run in pending.json]) == (0, ["due"])
     assert pending.json[0]["states"] == {"succeeded": 2}
     assert audit(fleet, "later") == []
-    fleet.run("schedule.run_job", "due").fails(2, "all schedules are held", "by root")
+    fleet.run("schedule.run_job", "due").fails(2, "all schedules are held", f"by {USER}")
     ask(fleet, "modify", "due", "every=1h")
     assert ask(fleet, "release", "pending=drop")["held"] is False
     assert ask(fleet, "show", "due")["waiting"] == []
