@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 
 from apscheduler.triggers.cron import CronTrigger
 
@@ -38,17 +39,7 @@ class Calendar:
         if not fields:
             raise ValueError(f"it needs a field, one of {', '.join(FIELDS)}")
         self._zone = zone
-        self._fields = {name: _checked(name, str(value)) for name, value in fields.items()}
-        self._hourly = _hourly(self._fields)
-        self._trigger = CronTrigger(timezone=UTC, **self._fields)
-        if not _comes(self._fields):
-            raise ValueError(f"it never comes: {', '.join(f'{name}={value}' for name, value in self._fields.items())}")
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Calendar) and (self._fields, self._zone) == (other._fields, other._zone)
-
-    def __hash__(self) -> int:
-        return hash((*sorted(self._fields.items()), str(self._zone)))
+        self._trigger, self._hourly = _read(tuple((name, str(value)) for name, value in fields.items()))
 
     def next_after(self, time: datetime) -> datetime | None:
         """The first planned time that is later than `time`, in UTC; None when none comes."""
@@ -61,6 +52,15 @@ class Calendar:
     def _match(self, at: datetime) -> datetime | None:
         found = self._trigger.get_next_fire_time(None, at.replace(tzinfo=UTC) + _TICK)
         return None if found is None else found.replace(tzinfo=None)
+
+
+@lru_cache(maxsize=1_000)
+def _read(items: tuple[tuple[str, str], ...]) -> tuple[CronTrigger, bool]:
+    """What evaluates the fields, and whether they go by the time that passes; kept, since reading costs the most."""
+    fields = {name: _checked(name, value) for name, value in items}
+    if not _comes(fields):
+        raise ValueError(f"it never comes: {', '.join(f'{name}={value}' for name, value in items)}")
+    return CronTrigger(timezone=UTC, **fields), _hourly(fields)
 
 
 def _comes(fields: Mapping[str, str]) -> bool:

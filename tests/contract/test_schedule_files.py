@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import stat
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from common import clock
 from common.errors import JrError, UsageError
 from common.schedule.book import Book
 from common.schedule.entries import parse_entry
@@ -21,7 +22,7 @@ from common.schedule.periods import Period
 from config import schedules
 from config.load import Source
 from config.schedules import Reader, Reading
-from config.shelf import Shelf
+from config.shelf import Shelf, shelf_of
 from tests.lib.wait import until
 
 EVERY = "{function: test.ping, every: %s}"
@@ -451,3 +452,25 @@ def test_a_save_loses_nothing_that_somebody_wrote_into_its_file(files: Files) ->
             assert path.read_text() == text
 
     with_shelf(files, kept, story)
+
+
+def test_an_entry_that_has_been_over_for_long_is_named(files: Files) -> None:  # F03, F12
+    files.write("minion.yaml", "schedule:\n"
+                               "  old: {function: test.ping, calendar: {year: 2020, month: 2}}\n"
+                               "  over: {function: test.ping, every: 5m, end: 2020-01-01T00:00:00}\n"
+                               "  once: {function: test.ping, once: 2020-01-01 00:00:00}\n")
+    found = shelf_of(files.source)
+    assert list(found.entries) == ["once"]
+    assert [files.shown(problem) for problem in found.problems] == [
+        "cannot use S line 2: schedule 'old': calendar {year: 2020, month: 2} never comes again; the last time was "
+        "2020-02-01 00:00:00",
+        "cannot use S line 3: schedule 'over': end is 2020-01-01T00:00:00: it is past, so that it would never run "
+        "again"]
+
+
+def test_one_that_ended_a_moment_ago_is_good_since_its_last_runs_may_lack_a_verdict(files: Files) -> None:  # F12
+    yesterday = datetime.fromtimestamp(clock.wall() - 86_400, UTC).isoformat(timespec="seconds")
+    files.write("minion.yaml", f"schedule:\n  over: {{function: test.ping, every: 5m, end: '{yesterday}'}}\n")
+    found = shelf_of(files.source)
+    assert list(found.entries) == ["over"]
+    assert found.problems == []

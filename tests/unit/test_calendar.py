@@ -82,13 +82,6 @@ def test_a_midnight_and_a_day_that_do_not_exist() -> None:  # R-B32
     assert fires({"hour": 12}, "2011-12-29T13:00:00", 2, APIA) == ["12-31 00:00:00", "12-31 12:00:00"]
 
 
-def test_equal_when_the_times_are() -> None:
-    assert Calendar({"hour": 1}, UTC) == Calendar({"hour": "1"}, UTC)
-    assert hash(Calendar({"hour": 1}, UTC)) == hash(Calendar({"hour": "1"}, UTC))
-    assert Calendar({"hour": 1}, UTC) != Calendar({"hour": 1}, BERLIN)
-    assert Calendar({"hour": 1}, UTC) != "hour=1"
-
-
 MOMENTS = some.integers(0, 40 * 366 * 86_400).map(lambda seconds: at("2000-01-01") + timedelta(seconds=seconds))
 numbers = {"month": (1, 12), "day": (1, 31), "week": (1, 53), "day_of_week": (0, 6), "hour": (0, 23),
            "minute": (0, 59), "second": (0, 59)}

@@ -305,3 +305,30 @@ def test_a_field_with_parts_is_replaced_part_by_part() -> None:
     assert merged(below, {"retries": 5}) == {"retries": 5, "retry_delay": "1m", "overlap": "allow", "allow": 3}
     assert merged(below, {"overlap": "skip"}) == {"retries": 3, "retry_delay": "1m", "overlap": "skip"}
     assert merged({"retries": {"cuont": 3}}, {"timeout": 5}) == {"retries": {"cuont": 3}, "timeout": 5}
+
+
+NOW = 1_795_219_200.0  # 2026-11-21 00:00 UTC
+
+
+def test_nobody_adds_what_is_over_already() -> None:  # F03
+    made = book()
+    for fields in ({"every": 60, "end": "2026-11-20T00:00:00"}, {"calendar": {"year": 2025}}):
+        with pytest.raises(UsageError, match=r"cannot use the schedule 'late': (end is|calendar) .*(past|never comes)"):
+            made.add("late", {**PING, **fields}, "ann", NOW)
+    made.take(made.add("late", {**PING, "once": "2026-11-20T00:00:00"}, "ann", NOW))  # it is judged, once
+    assert made.entries["late"].once == "2026-11-20T00:00:00"
+
+
+def test_what_is_over_may_be_changed_but_not_planned_anew() -> None:  # F03, F37
+    made = book(tidy={**PING, "every": 60, "end": "2026-11-20T00:00:00"})
+    made.take(made.modify("tidy", {"enabled": False}, "ann", NOW))
+    assert made.entries["tidy"].enabled is False
+    with pytest.raises(UsageError, match="end is 2026-11-19T00:00:00: it is past"):
+        made.modify("tidy", {"end": "2026-11-19T00:00:00"}, "ann", NOW)
+
+
+def test_a_part_is_changed_and_the_others_stay() -> None:  # F37
+    made = book(tidy={**PING, "every": 60, "retries": {"count": 3, "delay": "5s"}, "overlap": {"allow": 3}})
+    modify(made, "tidy", retries={"delay": "1h"}, overlap="queue")
+    entry = made.entries["tidy"]
+    assert (entry.retries, entry.retry_delay, entry.overlap, entry.allow) == (3, 3600.0, "queue", 1)
