@@ -63,3 +63,16 @@ def _mapping(example: str) -> dict[str, Any]:
     fields = yaml.safe_load(f"{{{example.strip().strip('`')}}}")
     assert isinstance(fields, dict)
     return fields
+
+
+def test_the_examples_of_a_schedule_in_the_default_settings_are_right() -> None:
+    for daemon in ("minion", "master"):
+        text = (DOCS.parent / "config" / "defaults" / f"{daemon}.yaml").read_text("utf-8")
+        examples = [re.sub("^# ", "", example, flags=re.MULTILINE) for example in
+                    re.findall(r"((?:^#   .*\n)+)(?:schedule|periods): \{\}", text, re.MULTILINE)]
+        found = {key: section for example in examples for key, section in yaml.safe_load(example).items()}
+        for name, fields in found["schedule"].items():
+            parse_entry(name, fields, master=daemon == "master")
+        assert read_periods(found["periods"], UTC)[1] == {}
+        for line in re.findall(r"^#       # (\w.*?)(?:  .*)?$", text, re.MULTILINE):  # what stands there instead
+            parse_entry("other", {"function": "test.ping", **yaml.safe_load(line)})
