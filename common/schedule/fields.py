@@ -18,6 +18,7 @@ from common.fields import LeftBehind
 from common.schedule.cron import check_cron
 from common.schedule.model import Base, CatchUp, Check, Follow, Overlap
 from common.schedule.times import parse_at
+from common.schedule.triggers import calendar_of
 from common.text import escape, nearest
 
 SHORTEST = 1.0
@@ -95,10 +96,8 @@ def _calendar(value: Any) -> dict[str, str]:
     for name, item in value.items():
         if not isinstance(name, str) or isinstance(item, bool) or not isinstance(item, (str, int)):
             raise ValueError(f"{escape(str(name)[:100])} must be text or a number, such as 9 or '9-17/2'")
-    from common.schedule.calendar import Calendar  # only who uses it pays for its library, 15 MiB
-
     fields = {name: str(item) for name, item in value.items()}
-    Calendar(fields, UTC)
+    calendar_of(fields, UTC)
     return fields
 
 

@@ -6,7 +6,7 @@ line in `trigger_of`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Protocol
@@ -118,10 +118,15 @@ def _unbounded(entry: Entry, zone: tzinfo) -> Trigger | None:
     if entry.cron is not None:
         return Cron(entry.cron, zone)
     if entry.calendar is not None:
-        from common.schedule.calendar import Calendar  # only who uses it pays for its library, 15 MiB
-
-        return Calendar(entry.calendar, zone)
+        return calendar_of(entry.calendar, zone)
     return None if entry.once is None else Once(instant(entry.once, zone))
+
+
+def calendar_of(fields: Mapping[str, str], zone: tzinfo) -> Trigger:
+    """The trigger of calendar fields. Raises ValueError that names the field."""
+    from common.schedule.calendar import Calendar  # only who uses it pays for its library, 15 MiB
+
+    return Calendar(fields, zone)
 
 
 def base_of(entry: Entry) -> Base:

@@ -37,13 +37,14 @@ def following(match: Match, time: datetime, zone: tzinfo, *, elapsed: bool = Fal
 
 
 def _fixed(match: Match, time: datetime, zone: tzinfo) -> datetime | None:
-    at = shown(time, zone)
-    while (found := match(at)) is not None:
-        planned = instant(found, zone)
-        if planned > time:
-            return planned
-        at = found  # the second pass of an hour that comes twice, or what a gap has brought together
-    return None
+    local = time.astimezone(zone)
+    at = local.replace(tzinfo=None, fold=0)
+    before, after = _offsets(at, zone)
+    if before > after and local.fold:
+        # All that the second pass shows was planned in the first one.
+        at = _change(at, zone).replace(tzinfo=None) + before - _TICK
+    found = match(at)
+    return None if found is None else instant(found, zone)
 
 
 def _elapsed(match: Match, time: datetime, zone: tzinfo) -> datetime | None:
