@@ -119,6 +119,8 @@ class Journal:
         self._changes: dict[str, bytes] = {}
         self._hold: bytes | None = None
         self._noted = 0
+        self._told = 0
+        """The greatest place that a page ended with."""
 
     def load(self) -> Kept:
         """What is kept. A damaged file is moved aside, with a line in the log, and a new one is begun."""
@@ -168,6 +170,7 @@ class Journal:
         if self._connection is None and not self._path.exists():
             return 0, []
         rows = self._transact(lambda connection: connection.execute(_PAGE, (self._noted, OCCURRENCES_PAGE)).fetchall())
+        self._told = max(self._told, rows[-1][0] if rows else 0)
         return (rows[-1][0] if rows else 0), [_read(body, Occurrence) for _, body in rows]
 
     def noted(self, place: int) -> None:
@@ -294,7 +297,9 @@ class Journal:
         connection.executemany(_PUT_STANDING, self._standings.items())
         connection.executemany(_PUT_CHANGE, self._changes.items())
         connection.execute(_PUT_MARK, ("hold", self._hold))
-        self._noted = 0  # places are counted anew
+        # Places never come again: the master may be about to note a page of the old file.
+        self._noted = max(self._noted, self._told)
+        connection.execute("INSERT INTO sqlite_sequence VALUES ('occurrence', ?)", (self._noted,))
 
 
 def _in_one(connection: sqlite3.Connection, work: Any) -> Any:

@@ -173,10 +173,13 @@ def test_damage_while_it_is_in_use_costs_old_verdicts_alone(
     standing, changed = Standing(name="tick", runs=7), Change(name="tick", fields={"every": "5s"})
     journal.write(Step(occurrences=(run(1),), standings=(standing,), hold=Hold(since=NOON)))
     journal.change([changed])
+    place, _ = journal.page()
     with sqlite3.connect(tmp_path / FILE) as connection:
         connection.executescript("DROP TABLE occurrence")
 
     journal.write(Step(occurrences=(run(2),), hold=Hold(since=NOON)))
+    journal.noted(place)
+    assert journal.page() == (place + 1, [run(2)]), "what the master notes late is of the old file"
     journal.close()
     assert caplog.text.count("the schedule's journal is damaged") == 1
     journal, kept = opened(tmp_path)

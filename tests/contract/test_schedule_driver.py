@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC
+from functools import partial
 from typing import Any
 
 import pytest
@@ -175,7 +176,7 @@ def test_what_is_kept_late_is_late_and_what_is_too_late_never_begins(monkeypatch
             ahead[0] += seconds
             world.hands.full = ""
             count = len(world.hands.kept)
-            await world.until(lambda count=count: len(world.hands.kept) > count and not world.scheduler.stuck)
+            await world.until(partial(_is_kept, world, count))
             for jid in [one.jid for one in world.hands.kept if one.jid is not None]:
                 world.scheduler.ended(jid, State.SUCCEEDED)
         await world.until(lambda: len(world.hands.kept) == 5)
@@ -183,6 +184,10 @@ def test_what_is_kept_late_is_late_and_what_is_too_late_never_begins(monkeypatch
         assert len(world.hands.begun) == 1
 
     play(story)
+
+
+def _is_kept(world: World, count: int) -> bool:
+    return len(world.hands.kept) > count and not world.scheduler.stuck
 
 
 @pytest.mark.parametrize(("answer", "verdict"), [

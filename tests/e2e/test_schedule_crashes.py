@@ -57,13 +57,14 @@ def all_is_told(fleet: Fleet) -> Audit:
     """Hold the schedule, and wait until all that ran is known, with its end."""
     assert fleet.job("m1", "schedule.hold").code == 0
 
-    def look() -> Audit | None:
+    def look() -> Any:
         found, ran = audit(fleet), ticks(fleet)
         open_jobs = [jid for jid, job in fleet.run("jobs.active").json.items() if job.get("schedule")]
         return found if sorted(found.begun) == sorted(ran) and not open_jobs else None
 
     try:
-        return until(look, what="the verdicts of all runs")
+        found: Audit = until(look, what="the verdicts of all runs")
+        return found
     finally:
         assert fleet.job("m1", "schedule.release").code == 0
 
@@ -87,7 +88,7 @@ def test_an_agent_that_dies_at_its_calls_while_a_run_is_due(fleet: Fleet) -> Non
         pid = fleet.pid("m1")
         assert pid is not None
         with watching(pid, call, f"signal=SIGKILL:when={number}"):
-            until(lambda pid=pid: fleet.pid("m1") != pid, what=f"its death at {call} {number}")
+            until(lambda: fleet.pid("m1") is None, what=f"its death at {call} {number}")
         fleet.up()
         more_ticks(fleet)
     check(fleet)
