@@ -23,7 +23,7 @@ _FIRST = Mark(float("inf"), 0)
 def page(connection: sqlite3.Connection, wanted: RunFilter, limit: int, before: Mark | None) -> RunPage:
     """At most `limit` planned runs, the latest first."""
     query, given = _stream(wanted)
-    place = before or _FIRST
+    place = before or (_FIRST if wanted.until is None else Mark(wanted.until, 0))
     found: list[Run] = []
     for _ in range(BITE // _CHUNK):
         bounds = {**given, "last": place.last, "id": place.id, "count": _CHUNK}
