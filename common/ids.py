@@ -35,7 +35,9 @@ class Jid(str):
     @property
     def minted(self) -> datetime:
         """The time in the jid, in UTC. Raises ValueError when the digits are no time."""
-        return datetime.strptime(self[:20], _JID_TIME).replace(tzinfo=UTC)
+        # A tenth of what strptime takes, and jids are minted by thousands.
+        return datetime(int(self[:4]), int(self[4:6]), int(self[6:8]), int(self[8:10]), int(self[10:12]),
+                        int(self[12:14]), int(self[14:20]), tzinfo=UTC)
 
 
 class MinionId(str):

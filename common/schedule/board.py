@@ -21,7 +21,7 @@ from common.schedule.model import (
     Verdict,
     Waiting,
 )
-from common.schedule.plans import OnWall
+from common.schedule.plans import COUNTED, OnWall
 from common.schedule.slot import Run, Slot
 from common.schedule.standings import standing_of
 from common.timers import Timers
@@ -29,6 +29,9 @@ from common.timers import Timers
 STEP = 1.0
 """Seconds by which the clocks must part to count as a clock that was set. Less is what an unlucky reading makes."""
 
+_COUNTED_AT_ONCE = 20_000
+"""Missed times that are counted one by one before the engine answers: half a second of CPU, however many entries a host
+that was away for a year has."""
 _COUNTABLE = 1_000_000_000
 """Runs in one stretch, as far as an occurrence may tell."""
 
@@ -49,6 +52,7 @@ class Board:
         self._timers: Timers[str] = Timers()
         self._on_wall: set[str] = set()
         """Entries that the wall clock may bring forward: a step must be noticed for them."""
+        self._count_left = _COUNTED_AT_ONCE
         self._changed: dict[str, None] = {}
 
     # time
@@ -59,7 +63,8 @@ class Board:
         return by if abs(by) >= STEP else 0.0
 
     def notice(self, now: Moment) -> None:
-        """Plan again when the wall clock was set."""
+        """Plan again when the wall clock was set. Called first of all, whatever the engine is told."""
+        self._count_left = _COUNTED_AT_ONCE
         by = self.stepped(now)
         if not by:
             return
@@ -111,7 +116,7 @@ class Board:
     def changed(self) -> tuple[tuple[Standing, ...], tuple[str, ...]]:
         """The standings that changed since this was asked last, and the names of those that are gone."""
         standings = tuple(standing_of(self.slots[name]) for name in self._changed if name in self.slots)
-        dropped = tuple(sorted(self.dropped - self.slots.keys()))
+        dropped = tuple(sorted(name for name in self.dropped if name not in self.slots))
         self._changed.clear()
         self.dropped.clear()
         return standings, dropped
@@ -151,7 +156,13 @@ class Board:
                       out: list[Decision]) -> None:
         """All that is planned from `first` to `last`, both raw: nothing of it begins."""
         assert slot.plan is not None
-        count = 1 if first == last else min(slot.plan.count(first, last), _COUNTABLE)
+        count = 1
+        if first != last:
+            limit = max(2, min(COUNTED, self._count_left))
+            count = min(slot.plan.count(first, last, limit), _COUNTABLE)
+            self._count_left -= min(count, limit)
+            if count == limit:
+                reason = f"{reason}; counted up to {count} only".removeprefix("; ")
         self._judged(slot, Occurrence(
             schedule=slot.entry.name, planned=slot.key_time(first), verdict=verdict, at=now.wall, reason=reason,
             count=count, last=None if first == last else slot.key_time(last)), now, out)

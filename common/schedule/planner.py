@@ -13,7 +13,7 @@ from common.schedule import policy
 from common.schedule.board import Board
 from common.schedule.gate import TOO_SLOW, Gate, Refusal
 from common.schedule.model import Decision, Moment, Waiting
-from common.schedule.plans import Rhythm
+from common.schedule.plans import Plan, Rhythm
 from common.schedule.slot import Slot
 
 FINE = 8 * 86_400.0
@@ -21,6 +21,8 @@ FINE = 8 * 86_400.0
 before `catch_up_window` if that is longer, all are missed."""
 PIECES = 200
 """Stretches that one entry's past is cut into, at the most."""
+_WALKED = 30
+"""Planned times that are walked: a leap costs as much as some fifty."""
 _AFTER = 2e-6
 """More than the precision of a planned time."""
 
@@ -38,10 +40,7 @@ class Planner:
         first, plan = slot.next, slot.plan
         if first is None or plan is None or first > reach or slot.finished:
             return
-        following = plan.next_after(first)
-        last = first
-        if following is not None and following <= reach:
-            last = plan.previous_before(reach + _AFTER) or first
+        last = _last(plan, first, reach)
         if slot.skips or slot.moved or first != last or not slot.windows.is_open(first) or slot.paused:
             runs = self._settle_row(slot, first, last, now, out)
         else:
@@ -134,6 +133,17 @@ class Planner:
 
 _TOO_LATE = Refusal("missed", "nobody was there to begin it")
 _OUTSIDE = Refusal("skipped_window", "")
+
+
+def _last(plan: Plan, first: float, reach: float) -> float:
+    """The last planned time that has come, given the first one: a short row is walked, a long one leapt over."""
+    last = first
+    for _ in range(_WALKED):
+        following = plan.next_after(last)
+        if following is None or following > reach:
+            return last
+        last = following
+    return plan.previous_before(reach + _AFTER) or last
 
 
 def _newest(slot: Slot, earliest: float, last: float, count: int) -> list[float]:

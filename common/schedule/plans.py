@@ -12,7 +12,8 @@ from typing import Protocol
 from common.schedule.triggers import Bounded, Grid, Trigger
 
 COUNTED = 1_000
-"""Planned times of a stretch that are counted one by one; a longer one that is no grid has this many *at least*."""
+"""Planned times of a stretch that are counted one by one; of a longer one that is no grid it is told that there were
+*at least* so many. First and last time are exact."""
 
 _LAST = datetime.max.replace(tzinfo=UTC).timestamp() - 86_400.0
 _MILLI = 3
@@ -28,8 +29,8 @@ class Plan(Protocol):
     def previous_before(self, time: float) -> float | None:
         """The last one earlier than `time`."""
 
-    def count(self, first: float, last: float) -> int:
-        """How many there are from `first` to `last`, both of which are such."""
+    def count(self, first: float, last: float, limit: int) -> int:
+        """How many there are from `first` to `last`, both of which are such; what must be counted up, to `limit`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,13 @@ class OnWall:
         found = self.trigger.previous_before(_moment(time))
         return None if found is None else found.timestamp()
 
-    def count(self, first: float, last: float) -> int:
-        """At least, where it is `COUNTED`."""
+    def count(self, first: float, last: float, limit: int) -> int:
+        """At least, where it is the limit."""
         trigger = self.trigger.trigger if isinstance(self.trigger, Bounded) else self.trigger
         if isinstance(trigger, Grid):
             return round((last - first) / trigger.step.total_seconds()) + 1
         found, at = 1, first
-        while at < last and found < COUNTED:
+        while at < last and found < limit:
             following = self.next_after(at)
             if following is None:
                 break
@@ -81,7 +82,7 @@ class Rhythm:
             number -= 1
         return found if number >= 0 else None
 
-    def count(self, first: float, last: float) -> int:
+    def count(self, first: float, last: float, limit: int) -> int:
         return round((last - first) / self.seconds) + 1
 
     def _at(self, number: int) -> float:
@@ -101,7 +102,7 @@ class Single:
     def previous_before(self, time: float) -> float | None:
         return self.first if self.first < time and self.first <= self.end else None
 
-    def count(self, first: float, last: float) -> int:
+    def count(self, first: float, last: float, limit: int) -> int:
         return 1
 
 

@@ -41,6 +41,11 @@ class Run:
 class Slot:
     """One entry and where it stands. Planned times are *raw* here: the same without the turn that keys carry."""
 
+    __slots__ = (
+        "asked", "decided", "end", "entry", "failures", "high", "lap", "moved", "next", "paused", "plan", "rests",
+        "running", "runs", "skips", "spread", "standing", "start", "trigger", "turn", "waiting", "windows", "zone",
+    )
+
     def __init__(self, entry: Entry, who: str, zone: tzinfo, periods: Mapping[str, Period]) -> None:
         self.standing = Standing(name=entry.name)
         """What is only told and kept: the last run. The rest of it is in the fields below."""

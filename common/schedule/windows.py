@@ -15,6 +15,8 @@ _DAY = 86_400.0
 class Windows:
     """The windows of one entry. Times are epoch seconds; a period that is not there is never open."""
 
+    __slots__ = ("_all_day", "_during", "_excepting", "always", "unknown")
+
     def __init__(self, entry: Entry, periods: Mapping[str, Period]) -> None:
         names = (*entry.during, *entry.excepting)
         self.unknown = tuple(name for name in names if name not in periods)

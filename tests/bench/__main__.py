@@ -24,6 +24,7 @@ import zmq
 from common.codec import pack, unpack
 from common.control import MASTER, Connection
 from master.fleet import Fleet
+from tests.bench import schedules
 from tests.bench.punctual import bare_lateness, lateness
 
 BIN = Path(sysconfig.get_path("scripts"))
@@ -215,7 +216,12 @@ def measure(fleet: Fleet, seconds: float) -> dict[str, float]:
         f"{minion / bare:.1f}", "<= 50 MiB")
     row("memory of the master, with its spawner", f"{master:.0f} MiB", f"bare interpreter {bare:.0f} MiB",
         f"{master / bare:.1f}", "<= 90 MiB")
-    return {"interpreter": start, "ping": whole, "router": router, "jobs": jobs, "fork_exec": forks,
+    hour = schedules.Figures(schedules.a_day)
+    heap = schedules.yardstick(schedules.ENTRIES)
+    row(f"schedule: an hour of {schedules.ENTRIES} entries, {hour.runs} runs", f"{hour.hour * 1000:.0f} ms CPU",
+        f"so many dicts through a heap {heap * 1000:.0f} ms", f"{hour.hour / heap:.2f}", "<= 1 s CPU")
+    return {"schedule_hour": hour.hour, "heap": heap, "interpreter": start,
+            "ping": whole, "router": router, "jobs": jobs, "fork_exec": forks,
             "commands": commands, "output": job, "late": statistics.median(late), "latest": max(late),
             "bare_late": statistics.median(bare_late), "bare_latest": max(bare_late), "output_pipe": pipe,
             "minion_mib": minion, "master_mib": master, "bare_mib": bare}
