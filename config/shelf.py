@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 from common import clock
 from common.aio import guarded
 from common.errors import JrError
+from common.log import limited
 from common.schedule.book import Book
 from common.schedule.entries import parse_entry
 from common.schedule.layers import Change, Parse
@@ -24,6 +26,9 @@ from config.schedules import ENTRIES_LIMIT, Reader, Reading, problem_at
 
 SETTLED = 31 * 86_400.0
 """Seconds for which an entry is good that plans nothing any more: some of its last runs may lack a verdict."""
+
+AGAIN = 5.0
+"""Seconds until the scheduler is told again what it could not be told."""
 
 Keep = Callable[[Sequence[Change]], Awaitable[None]]
 """Makes changes durable; one that is `nothing` is forgotten. Raises JrError."""
@@ -49,6 +54,8 @@ class Shelf:
         self._order = asyncio.Lock()
         self._asked = asyncio.Event()
         self._told: set[str] = set()
+        self._behind = False
+        """Whether the scheduler goes by other entries than these, since it could not be told."""
 
     @property
     def entries(self) -> Mapping[str, Entry]:
@@ -105,7 +112,7 @@ class Shelf:
 
         Raises JrError, and then nothing has changed, unless the scheduler could not be told.
         """
-        async with self._order:
+        async with self._turn():
             changes = make(self.book)
             if changes:
                 await self._commit(changes)
@@ -114,8 +121,8 @@ class Shelf:
 
     async def reload(self, *, forget: bool = False) -> Reading:
         """Read the files now; `forget` gives up what was changed at run time since the last save. Raises JrError."""
-        async with self._order:
-            reading = await asyncio.to_thread(self._reader.read)
+        async with self._turn():
+            reading = await self._read()
             if forget:
                 await self._commit(self.book.forget())
             await self._take(reading)
@@ -123,22 +130,36 @@ class Shelf:
 
     async def save(self) -> Path:
         """Write all changes into the file of saved changes, and give them up here. Raises JrError."""
-        async with self._order:
+        async with self._turn():
             # What was edited in that file and not seen yet must not be written over.
-            self.book.load((await asyncio.to_thread(self._reader.read)).files)
+            self.book.load((await self._read()).files)
             path = await asyncio.to_thread(self._reader.save, self.book.saved())
             # A crash here leaves the changes in both places, which makes the same entries.
-            reading = await asyncio.to_thread(self._reader.read)
+            reading = await self._read()
             await self._commit(self.book.forget())
             await self._take(reading)
             return path
+
+    async def _read(self) -> Reading:
+        """What the files say now. The reader tells it once: whatever fails afterwards, the scheduler must learn it."""
+        self._behind = True
+        return await asyncio.to_thread(self._reader.read)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        async with self._order:
+            try:
+                yield
+            finally:
+                if self._behind:
+                    self._asked.set()  # the watch tells the scheduler again
 
     # files
 
     async def _watch(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(self._reader.wait):
+                async with asyncio.timeout(AGAIN if self._behind else self._reader.wait):
                     await self._asked.wait()
             except TimeoutError:
                 pass  # nobody has asked: have a look
@@ -146,14 +167,13 @@ class Shelf:
                 asked = self._asked.is_set()
                 self._asked.clear()
                 reading = await asyncio.to_thread(self._reader.read if asked else self._reader.look)
-                if reading is not None:
-                    await self._taken(reading)
-
-    async def _taken(self, reading: Reading) -> None:
-        try:
-            await self._take(reading)
-        except JrError as error:
-            _log.error("%s", error, extra={"action": "schedule.failed"})
+                try:
+                    if reading is not None:
+                        await self._take(reading)
+                    elif self._behind:
+                        await self._tell()
+                except JrError as error:
+                    limited(_log, "behind").error("%s; it is tried again", error, extra={"action": "schedule.behind"})
 
     async def _take(self, reading: Reading) -> None:
         self._reading = reading
@@ -168,7 +188,9 @@ class Shelf:
 
     async def _tell(self) -> None:
         assert self._apply is not None
+        self._behind = True
         await self._apply(self.entries, self.periods)
+        self._behind = False
 
     def _say(self) -> None:
         """Log what is there, and each problem that was not told before."""

@@ -19,7 +19,7 @@ from common.schedule.entries import parse_entry
 from common.schedule.layers import Change
 from common.schedule.model import Entry
 from common.schedule.periods import Period
-from config import schedules
+from config import schedules, shelf
 from config.load import Source
 from config.schedules import Reader, Reading
 from config.shelf import Shelf, shelf_of
@@ -169,7 +169,7 @@ def looked(files: Files) -> Reading | None:
     return files.reader.look()
 
 
-def test_edits_additions_and_deletions_are_noticed_by_looks(files: Files) -> None:  # F30
+def test_edits_additions_and_deletions_are_noticed_by_looks(files: Files) -> None:  # F29 F30
     files.write("a.yaml", f"tidy: {EVERY % '5s'}\n")
     files.reader.read()
     assert looked(files) is None
@@ -266,6 +266,7 @@ class Kept:
         self.changes: dict[str, Change] = {}
         self.applied: list[dict[str, Entry]] = []
         self.full = False
+        self.stuck = 0
 
     async def keep(self, changes: Sequence[Change]) -> None:
         if self.full:
@@ -276,6 +277,9 @@ class Kept:
                 self.changes[change.name] = change
 
     async def apply(self, entries: Mapping[str, Entry], periods: Mapping[str, Period]) -> None:
+        if self.stuck:
+            self.stuck -= 1
+            raise JrError("cannot change the schedule: its journal cannot be written")
         self.applied.append(dict(entries))
 
 
@@ -411,7 +415,7 @@ def test_the_watch_tells_the_scheduler_and_the_log(
     with_shelf(files, kept, story)
 
 
-def test_without_looks_the_files_are_read_when_somebody_asks(files: Files) -> None:
+def test_without_looks_the_files_are_read_when_somebody_asks(files: Files) -> None:  # F29: how often is settable
     kept = Kept()
 
     async def story(made: Shelf) -> None:
@@ -419,6 +423,23 @@ def test_without_looks_the_files_are_read_when_somebody_asks(files: Files) -> No
         files.write("b.yaml", f"beat: {EVERY % '5s'}\n")
         made.reload_soon()
         await asyncio.to_thread(until, lambda: kept.applied and "beat" in kept.applied[-1])
+
+    with_shelf(files, kept, story)
+
+
+def test_a_scheduler_that_could_not_be_told_is_told_again(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shelf, "AGAIN", 0.01)
+    kept = Kept()
+
+    async def story(made: Shelf) -> None:
+        kept.stuck = 1
+        with pytest.raises(JrError, match="its journal cannot be written"):
+            await add(made, "new", every="5s")
+        await asyncio.to_thread(until, lambda: kept.applied and "new" in kept.applied[-1])
+        kept.stuck = 2
+        files.write("b.yaml", f"beat: {EVERY % '5s'}\n")
+        made.reload_soon()
+        await asyncio.to_thread(until, lambda: "beat" in kept.applied[-1])
 
     with_shelf(files, kept, story)
 
@@ -445,11 +466,13 @@ def test_a_save_loses_nothing_that_somebody_wrote_into_its_file(files: Files) ->
         files.write("saved.yaml", f"schedule:\n  mine: {EVERY % '5s'}\n")  # and nobody has looked yet
         await made.save()
         assert set(made.entries) == {"new", "mine"}
+        files.write("other.yaml", f"other: {EVERY % '5s'}\n")
         for text in ("schedule: [\n", "changed: {mine: 5}\n"):
             path = files.write("saved.yaml", text)
             with pytest.raises(UsageError, match=r"what is wrong in .*saved.yaml would be lost"):
                 await made.save()
             assert path.read_text() == text
+        await asyncio.to_thread(until, lambda: "other" in kept.applied[-1], 60.0, "what a failed save has read counts")
 
     with_shelf(files, kept, story)
 
