@@ -45,7 +45,8 @@ def read_document(path: Path) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f" line {mark.line + 1}" if mark is not None else ""
-        raise UsageError(f"cannot use {path}{where}: it is not YAML: {error.problem or error.context}") from error
+        hint = "; text that begins with * needs quotes" if error.context == "while scanning an alias" else ""
+        raise UsageError(f"cannot use {path}{where}: it is not YAML: {error.problem or error.context}{hint}") from error
     except _Refused as error:
         raise UsageError(f"cannot use {path}{error}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from typing import Any
 
 from msgspec import NODEFAULT, structs
@@ -23,6 +23,7 @@ _WRITTEN = {"excepting": "except"}
 _FIELDS = {key: field for field, key in _WRITTEN.items()}
 FIELDS = frozenset(_WRITTEN.get(field.name, field.name) for field in structs.fields(Entry)) - {"name"}
 """The keys that an entry may have as it is written."""
+_YAML: dict[Any, str] = {None: "empty", True: "true", False: "false"}
 _SHOWN_LIMIT = 60
 
 
@@ -160,5 +161,7 @@ def _value(key: str, value: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
+    if value is None or isinstance(value, (bool, date)):
+        return f"is {_YAML.get(value, value)}"
     text = escape(repr(value))
     return f"is {text}" if len(text) <= _SHOWN_LIMIT else "is wrong"

@@ -204,7 +204,8 @@ def _target(value: Any) -> str:
 def _names(value: Any) -> tuple[str, ...]:
     items = value if isinstance(value, list) else [value]
     if not 0 < len(items) <= LIST_LIMIT or not all(isinstance(item, str) and NAME.fullmatch(item) for item in items):
-        raise ValueError("it must be the name of a period, or a list of names")
+        quotes = "; yes, no, on and off need quotes" if any(isinstance(item, bool) for item in items) else ""
+        raise ValueError(f"it must be the name of a period, or a list of names{quotes}")
     return tuple(dict.fromkeys(items))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -247,3 +248,40 @@ def test_the_fingerprint_is_that_of_the_times() -> None:
     assert fingerprint(Entry(name="a", function="a.b")) == ""
     assert fingerprint(Entry(name="a", function="a.b", every=30, timezone="Asia/Tokyo")) == \
         fingerprint(Entry(name="a", function="a.b", every=30))
+
+
+@given(TIMES, st.lists(st.integers(0, 6), min_size=2, max_size=2), st.sampled_from([0, 1, -1]), ZONES)
+def test_bounds_belong_to_it_and_nothing_beyond(
+    time: datetime, days: list[int], microseconds: int, zone: tzinfo
+) -> None:  # F12
+    inner = At(["03:00", "mon 10:00"], zone)
+    first, last = (planned(inner, at("2026-06-01"), 8)[day] for day in sorted(days))
+    start, end = first + timedelta(microseconds=microseconds), last + timedelta(microseconds=microseconds)
+    expected = [each for each in planned(inner, at("2026-05-31"), 12) if start <= each <= end]
+    trigger = Bounded(inner, start, end)
+    assert planned(trigger, at("2020-01-01"), 12) == expected
+    for moment in (time, start, end, first, last):
+        assert trigger.next_after(moment) == next((each for each in expected if each > moment), None)
+        assert trigger.previous_before(moment) == next((each for each in reversed(expected) if each < moment), None)
+
+
+@pytest.mark.parametrize(("one", "other", "same"), [
+    ({"every": 30}, {"every": 31}, False),
+    ({"every": 30}, {"every": 30, "base": "start"}, True),
+    ({"every": 30}, {"every": 30, "base": "end"}, False),
+    ({"every": 30, "start": "2026-01-01"}, {"every": 30, "start": "2026-01-01", "anchor": "2026-01-01"}, True),
+    ({"every": 30, "anchor": "2026-01-01"}, {"every": 30, "anchor": "2026-01-02"}, False),
+    ({"at": ("03:00", "04:00")}, {"at": ("04:00", "03:00")}, True),
+    ({"at": ("03:00",)}, {"at": ("03:00",), "timezone": "Asia/Tokyo"}, False),
+    ({"at": ("03:00",)}, {"at": ("03:00",), "end": "2036-01-01T00:00:00"}, False),
+    ({"cron": "0 0 * * mon"}, {"cron": "0 0 * * MON"}, True),
+    ({"calendar": {"hour": "3", "minute": "1"}}, {"calendar": {"minute": "1", "hour": "3"}}, True),
+    ({"calendar": {"hour": "3"}}, {"calendar": {"hour": "4"}}, False),
+    ({"once": "2026-01-01T09:00:00", "timezone": "Asia/Tokyo"}, {"once": "2026-01-01T00:00:00Z"}, True),
+    ({"once": "2026-01-01T09:00:00"}, {"once": "2026-01-01T09:00:00Z"}, False),  # the host may be elsewhere
+    ({"continuous": True}, {"every": 1}, False),
+    ({"every": 30}, {"every": 30, "splay": 5, "retries": 1, "during": ("night",), "enabled": False}, True),
+])
+def test_fingerprints_are_alike_when_the_times_are(one: dict[str, Any], other: dict[str, Any], same: bool) -> None:
+    prints = [fingerprint(Entry(name="a", function="a.b", **fields)) for fields in (one, other)]
+    assert (prints[0] == prints[1]) is same

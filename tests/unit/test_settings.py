@@ -221,6 +221,8 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, text: str, line: str)
     ("a: b: c", "cannot use FILE line 1: it is not YAML: mapping values are not allowed here"),
     ("id: !!python/object:os.system x", "cannot use FILE line 1: it is not YAML: could not determine a constructor"),
     ("x: &a [*b]", "cannot use FILE line 1: it is not YAML: found undefined alias"),
+    ("x: * * * * *", "cannot use FILE line 1: it is not YAML: expected alphabetic or numeric character, but found ' '; "
+                      "text that begins with * needs quotes"),
     ("? [a, b]\n: 1", "cannot use FILE line 1: it is not YAML: found unhashable key"),
     ("a: 1\n---\nb: 2", "cannot use FILE line 2: it is not YAML: but found another document"),
     ("facts: {a: 2026-13-45}", "cannot use FILE: it is not YAML: month must be in 1..12"),
