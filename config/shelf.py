@@ -205,15 +205,6 @@ class Shelf:
                 _log.warning("%s", line, extra={"action": "schedule.open"})
         self._told = {*problems, *self.warnings}
 
-    def origins(self) -> dict[str, dict[str, Any]]:
-        """Of each entry that holds where it comes from, and what of it was changed; for lists."""
-        return {name: {"origin": placed.origin, "changed": list(placed.changed)}
-                for name, placed in self.book.placed.items()}
-
-    def broken(self) -> list[dict[str, str]]:
-        """Entries that cannot be used, for lists."""
-        return [{"name": each.name, "origin": each.origin, "broken": each.problem} for each in self.book.broken]
-
 
 def shelf_of(source: Source, changes: Iterable[Change] = (), *, master: bool = False) -> Shelf:
     """The shelf of this host's minion, or of its master; reads the files."""

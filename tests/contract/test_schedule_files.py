@@ -340,7 +340,7 @@ def test_save_moves_the_changes_into_a_file_that_only_this_user_reads(files: Fil
             "schedule": {"new": {"function": "test.ping", "every": "5s", "kwargs": {"text": "s3cret"},
                                  "secret": ["text"]}},
             "changed": {"tidy": {"enabled": False}}, "deleted": ["old"]}
-        origin = files.shown(made.origins()["tidy"]["origin"])
+        origin = files.shown(made.book.placed["tidy"].origin)
         assert origin == "D/a.yaml line 1; enabled changed by D/saved.yaml line 13"
         assert made.problems == []
 
