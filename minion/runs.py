@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -123,7 +123,9 @@ class Runs:
         """Sort the runs of which the engine does not know the end, by what the host holds of them."""
         left = Left([], {}, [], [])
         assert self._held is not None
+        unended = list(unended)
         held, seen = self._held.states(), self._held.seen
+        left.running.extend(self._unknown({one.occurrence.jid for one in unended}))
         for occurrence, begun in unended:
             jid = occurrence.jid
             if jid is None:
@@ -137,6 +139,14 @@ class Runs:
             else:
                 left.unbegun.append(occurrence)
         return left
+
+    def _unknown(self, known: Collection[Jid | None]) -> list[Occurrence]:
+        """Runs that go on and stand in no journal: it was damaged, or an agent of an older version began them."""
+        assert self._held is not None
+        records = [job.record for job in self._held.jobs.values() if job.local and job.state not in TERMINAL]
+        return [Occurrence(schedule=record.schedule, planned=record.accepted, verdict="ran", at=record.accepted,
+                           jid=record.jid)
+                for record in records if record.schedule is not None and record.jid not in known]
 
     async def settle(self, left: Left, entries: Mapping[str, Entry], held: Step) -> list[Begin]:
         """Put what is over into the journal, and the runs whose entry is gone; those that are to begin now.
