@@ -23,6 +23,8 @@ MaxMemory = Annotated[int, kinds.unlimited(kinds.size("16M", "1024G"))]
 """Bytes of the daemon's own process above which it ends, to be started anew; 0 is no limit."""
 MaxAge = Annotated[float, kinds.unlimited(kinds.duration("1s", "3650d"))]
 """How long it runs until it ends, to be started anew; 0 is no limit."""
+RunTimeout = Annotated[float, kinds.unlimited(kinds.duration("1s", "365d"))]
+"""How long a run of the schedule may take where its entry names no `timeout`; 0 is no limit."""
 Schedule = Annotated[Any, kinds.SCHEDULE]
 """As it stands there: `config.schedules` reads it again, with lines and with the files beside it."""
 Periods = Annotated[Any, kinds.PERIODS]
@@ -67,6 +69,7 @@ class MasterSettings(Struct, frozen=True, kw_only=True):
     containment: Containment = "auto"
     runner_dirs: Folders = ()
     look_every: LookEvery = 2.0
+    schedule_timeout: RunTimeout = 0.0
     schedule: Schedule = {}
     periods: Periods = {}
     log_level: LogLevel = "info"
@@ -97,6 +100,7 @@ class MinionSettings(Struct, frozen=True, kw_only=True):
     function_dirs: Folders = ()
     look_every: LookEvery = 2.0
     facts: Annotated[dict[str, Any], kinds.FACTS] = {}
+    schedule_timeout: RunTimeout = 0.0
     schedule: Schedule = {}
     periods: Periods = {}
     log_level: LogLevel = "info"

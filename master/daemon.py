@@ -174,7 +174,7 @@ class MasterDaemon(Daemon):
 
         return Surroundings(
             defaults=Defaults(start_within=settings.start_within, grace=settings.grace,
-                              queue=settings.offline == "queue"),
+                              schedule_timeout=settings.schedule_timeout, queue=settings.offline == "queue"),
             runners=lambda: executor.table, join=join,
             explain=lambda: explained(executor.table),
             no_runner=lambda name: unknown(name, executor.table, executor.broken, runner=True),

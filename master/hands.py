@@ -103,8 +103,9 @@ class MasterHands:
         """What makes the job of a run. Raises JrError when there can be none."""
         entry, now = begin.entry, self._shell.clock.now()
         check_room(self._shell)
+        timeout = (self._defaults.schedule_timeout or None) if entry.timeout is None else entry.timeout
         clear = JobFields(function=entry.function, args=Raw(pack(entry.args)), kwargs=Raw(pack(entry.kwargs)),
-                          user=USER, schedule=entry.name, timeout=entry.timeout, grace=self._defaults.grace,
+                          user=USER, schedule=entry.name, timeout=timeout, grace=self._defaults.grace,
                           left_behind=entry.left_behind)
         fields, hidden = hide(clear, marked=entry.secret)
         within = self._defaults.start_within

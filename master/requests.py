@@ -107,5 +107,7 @@ class Defaults(Struct, frozen=True, kw_only=True):
 
     start_within: float
     grace: float
+    schedule_timeout: float = 0.0
+    """Of runs of the schedule; 0 is no limit."""
     queue: bool = False
     """Whether jobs wait for minions that are away."""

@@ -15,13 +15,14 @@ from common.codec import pack
 from common.errors import JrError
 from common.host.jobs import Jobs
 from common.host.shell import HostShell
-from common.ids import Jid, MinionId, mint
+from common.ids import Jid, mint
 from common.messages import JobFields
 from common.schedule import splay
 from common.schedule.driver import start_within
 from common.schedule.model import Begin, Entry, Occurrence, Step
 from common.secrets import hide
 from common.states import TERMINAL, State
+from config.settings import MinionSettings
 from minion.asking import Asker
 from minion.journal import Journal, Unended
 
@@ -45,10 +46,11 @@ class Left(NamedTuple):
 class Runs:
     """See `common.schedule.driver.Hands`."""
 
-    def __init__(self, minion: MinionId, grace: float, journal: Journal, changed: Callable[[], None]) -> None:
+    def __init__(self, settings: MinionSettings, journal: Journal, changed: Callable[[], None]) -> None:
         """`changed` is told when there are new verdicts in the journal."""
-        self._minion = minion
-        self._grace = grace
+        self._minion = settings.id
+        self._grace = settings.grace
+        self._timeout = settings.schedule_timeout or None
         self._journal = journal
         self._changed = changed
         self._thread = ThreadPoolExecutor(1, "journal")
@@ -100,8 +102,9 @@ class Runs:
         within = start_within(begin, clock.wall())
         if jid is None or within <= 0:
             raise JrError("its time to start passed before it could start")
+        timeout = self._timeout if entry.timeout is None else entry.timeout
         clear = JobFields(function=entry.function, args=Raw(pack(entry.args)), kwargs=Raw(pack(entry.kwargs)),
-                          user=USER, schedule=entry.name, timeout=entry.timeout, grace=self._grace,
+                          user=USER, schedule=entry.name, timeout=timeout, grace=self._grace,
                           metadata=entry.metadata, left_behind=entry.left_behind)
         fields, secrets = hide(clear, marked=entry.secret)
         await self._shell.desk.run(jid, fields, secrets, within)

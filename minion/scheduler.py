@@ -65,7 +65,7 @@ class Scheduler:
         self._shelf = shelf
         self._zone = clock.local_zone()
         self._journal = Journal(state)
-        self._runs = Runs(settings.id, settings.grace, self._journal, self._more)
+        self._runs = Runs(settings, self._journal, self._more)
         self._courier: Courier | None = None
         self._connected = False
         self._opened: Opened | None = None

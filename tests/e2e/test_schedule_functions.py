@@ -19,7 +19,7 @@ BEGUN = ("ran", "late", "caught_up")
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[Fleet]:
     with started(1) as fleet:
-        fleet.configure("m1", schedule={
+        fleet.configure("m1", schedule_timeout="2s", schedule={
             "nightly": {"function": "test.ping", "cron": "0 3 * * *", "timezone": "Europe/Berlin",
                         "metadata": {"team": "storage"}},
             "at-start": {"function": "test.ping", "run_on_start": True},  # F07
@@ -159,15 +159,17 @@ def test_should_run_skips_without_a_job_and_its_failure_does_not(fleet: Fleet) -
         call(fleet, "delete", name)
 
 
-def test_a_run_that_takes_too_long_is_killed_with_all_it_started_and_keeps_its_output(fleet: Fleet) -> None:
-    """P15; P25: what is changed while it runs stays so."""
-    call(fleet, "add", "long", "function=cmd.run", "args=[echo begun; sleep 60 & sleep 61]", "timeout=1s")
-    jid = call(fleet, "run_job", "long")["jid"]
-    call(fleet, "disable", "long")
+@pytest.mark.parametrize(("name", "words", "limit"), [("long", ["timeout=1s"], 1.0), ("longer", [], 2.0)])
+def test_a_run_that_takes_too_long_is_killed_with_all_it_started_and_keeps_its_output(
+        fleet: Fleet, name: str, words: list[str], limit: float) -> None:
+    """P15, by the entry or by the settings; P25: what is changed while it runs stays so."""
+    call(fleet, "add", name, "function=cmd.run", "args=[echo begun; sleep 60 & sleep 61]", *words)
+    jid = call(fleet, "run_job", name)["jid"]
+    call(fleet, "disable", name)
     pair = fleet.ended(jid)
-    assert (pair["state"], pair["stdout"]) == ("timed_out", "begun\n")
+    assert (pair["state"], pair["stdout"], pair["evidence"]["timeout"]) == ("timed_out", "begun\n", limit)
     assert fleet.of_job(jid) == {}
-    status = call(fleet, "job_status", "long")
+    status = call(fleet, "job_status", name)
     assert (status["enabled"], status["last_state"], status["failures"]) == (False, "timed_out", 1)
 
 
