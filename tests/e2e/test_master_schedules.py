@@ -216,6 +216,15 @@ def test_a_runner_that_leaves_or_raises_is_recorded_and_harms_nobody(fleet: Flee
     assert fleet.pid("master") == master
 
 
+def test_a_question_decides_before_a_job_is_made(fleet: Fleet) -> None:  # R-S24
+    gate = fleet.base / "gate"
+    add(fleet, "asks", "mine.fine", f"should_run=test -e {gate}", f"once={FAR}")
+    refused = fleet.run("schedule.run_job", "asks")
+    assert (refused.code, refused.json["verdict"], refused.json["jid"]) == (1, "skipped_should_run", None)
+    gate.touch()
+    assert ask(fleet, "run_job", "asks")["verdict"] == "ran"
+
+
 def test_a_second_master_refuses_to_start(fleet: Fleet) -> None:  # R-P17
     again = fleet.command("jr-master")
     assert again.code != 0
