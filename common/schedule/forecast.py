@@ -91,14 +91,14 @@ def outlook(entry: Entry, zone: tzinfo, periods: Mapping[str, Period], runs: int
                    runs, usual)
 
 
-def forecast(look: Outlook, begin: float, end: float) -> list[Run]:
-    """Its planned runs after `begin` and up to `end`, in order, `RUNS_LIMIT` at most; none when it is disabled."""
+def forecast(look: Outlook, begin: float, end: float, most: int = RUNS_LIMIT) -> list[Run]:
+    """Its planned runs after `begin` and up to `end`, in order, `most` at most; none when it is disabled."""
     if not look.entry.enabled:
         return []
     found: list[Run] = []
     begun, left = 0, look.left()
     rows = _counted(look, begin, end) if look.counted else _planned(look, begin, end)
-    for run in itertools.islice(rows, RUNS_LIMIT):
+    for run in itertools.islice(rows, most):
         if begun >= left:
             break
         begun += run.begins is not None

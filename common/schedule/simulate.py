@@ -19,10 +19,14 @@ from common.schedule.periods import Period
 from common.schedule.wall import iso
 from common.schedule.words import length
 
+ALL_RUNS = 400_000
+"""Runs that are looked at in all, evenly among the entries: cron takes some 40 us for each."""
 BUSIEST = 10
 """Minutes of the day that the load names."""
 
 _MINUTE = 60
+_FEWEST = 100
+"""Runs of one entry that are looked at, however many entries there are."""
 
 
 class Durations(NamedTuple):
@@ -82,16 +86,20 @@ def simulate(members: Sequence[Member], begin: float, end: float, history: Mappi
     load: Counter[int] = Counter()
     by_entry: dict[int, Counter[str]] = {}
     told = []
-    for group in _groups(members):
+    groups = _groups(members)
+    most = min(RUNS_LIMIT, max(_FEWEST, ALL_RUNS // max(1, len(groups))))
+    for group in groups:
         name = group.entry.name
         past = history.get(name)
         look = outlook(group.entry, group.member.zone, group.member.periods, group.member.runs.get(name, 0),
                        0.0 if past is None else past.usual)
-        runs = forecast(look, begin, end)
+        runs = forecast(look, begin, end, most)
         for minute, count in _starts(group, runs, splay).items():
             load[minute] += count
             by_entry.setdefault(minute, Counter())[name] += count
         told.append(_entry(group, look, runs, past, begin, end, shown))
+        if len(runs) >= most:
+            told[-1]["warnings"].append(f"only its first {most} runs are looked at")
     problems = [f"{item['name']}: {problem}" for item in told for problem in item["problems"]]
     return {"from": iso(begin, zone), "until": iso(end, zone), "entries": told,
             "load": _load(load, by_entry, zone), "problems": problems}
@@ -128,8 +136,6 @@ def _entry(group: _Group, look: Outlook, runs: Sequence[Run], past: Durations | 
     skipped = len(runs) - len(begins)
     if skipped:
         warnings.append(f"{skipped} of {len(runs)} planned runs are outside its window and are skipped")
-    if len(runs) >= RUNS_LIMIT:
-        warnings.append(f"only its first {RUNS_LIMIT} runs are looked at")
     warnings += [oddity.text for oddity in oddities(look, begin, end)]
     return {"name": entry.name, "function": entry.function, "members": group.ids, "zone": str(look.zone),
             "explained": explain(entry, str(look.zone)), "runs": len(begins), "skipped_window": skipped,

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from common.schedule.calendar import Calendar
+from common.schedule.entries import parse_entry
 from common.schedule.explain import explain, explain_calendar, explain_cron, explain_trigger
 from common.schedule.model import Check, Entry, Follow
-from common.schedule.words import length, listed, ordinal
+from common.schedule.words import length, listed, ordinal, times_of_day
 
 
 def entry(**fields: Any) -> Entry:
@@ -167,3 +168,46 @@ def test_no_calendar_is_too_odd_for_words(fields: dict[str, str]) -> None:  # B0
     except ValueError:
         return
     assert explain_calendar(fields).startswith(("at ", "every "))
+
+
+LENGTHS = some.sampled_from(["1s", "90s", "5m", "1h 30m", "2w", "10d", "1.5s", 7])
+TRIGGERS = some.one_of(
+    some.fixed_dictionaries({"every": LENGTHS}, optional={"base": some.sampled_from(["start", "end", "grid"])}),
+    some.fixed_dictionaries({"at": some.lists(some.sampled_from(
+        ["03:00", "3:05:07", "mon 10:00", "sat,sun 00:00", "fri-mon 23:59:59", "monday-friday 12:00"]), min_size=1)}),
+    some.fixed_dictionaries({"once": some.sampled_from(["2026-01-01T00:00", "2026-01-01 00:00:00+02:00"])}),
+    some.just({"continuous": True}), some.just({"cron": "*/7 3,5-9 L * 1#2"}),
+    some.just({"calendar": {"day": "last fri"}}), some.just({}))
+RULES = some.fixed_dictionaries({}, optional={
+    "timezone": some.sampled_from(["UTC", "Asia/Kathmandu"]), "during": some.lists(some.just("night"), min_size=1),
+    "except": some.just("holidays"), "overlap": some.sampled_from(["skip", "queue", "kill", {"allow": 3}]),
+    "catch_up": some.sampled_from(["none", "last", "all", {"runs": "all", "window": "2d"}]), "splay": LENGTHS,
+    "start_deadline": some.just("10w"), "timeout": LENGTHS,
+    "retries": some.sampled_from([0, 1, 3, {"count": 2, "delay": 0}]),
+    "should_run": some.just("true"), "then": some.sampled_from(["b", ["b", {"entry": "c", "delay": "1m"}]]),
+    "on_failure": some.just("b"), "max_runs": some.integers(1, 5), "pause_after_failures": some.integers(1, 5),
+    "run_on_start": some.booleans(), "enabled": some.booleans()})
+
+
+@given(TRIGGERS, RULES)
+def test_no_entry_is_too_odd_for_words(trigger: dict[str, Any], rules: dict[str, Any]) -> None:  # B07
+    told = explain(parse_entry("a", {"function": "test.ping", **trigger, **rules}))
+    assert all(line and "\n" not in line and "  " not in line for line in told)
+    assert len({*told}) == len(told)
+
+
+SAID: dict[str, tuple[set[int], ...]] = {}
+
+
+@some.composite
+def row(draw: some.DrawFn, count: int) -> set[int]:
+    """Some of the numbers below `count`, as schedules have them: a few, a range, or every n-th."""
+    begin = draw(some.integers(0, count - 1))
+    end, step = draw(some.integers(begin, count - 1)), draw(some.integers(1, 20))
+    return {*range(begin, end + 1, step), *draw(some.sets(some.integers(0, count - 1), max_size=2))}
+
+
+@given(row(24), row(60), some.one_of(some.just({0}), row(60)))
+def test_what_is_different_is_said_differently(hours: set[int], minutes: set[int], seconds: set[int]) -> None:  # B07
+    told, _ = times_of_day(hours, minutes, seconds)
+    assert SAID.setdefault(told, (hours, minutes, seconds)) == (hours, minutes, seconds)

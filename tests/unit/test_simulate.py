@@ -11,7 +11,7 @@ import pytest
 from common.output import render
 from common.schedule.model import Entry
 from common.schedule.periods import Period
-from common.schedule.simulate import Durations, Member, durations, simulate
+from common.schedule.simulate import ALL_RUNS, Durations, Member, durations, simulate
 from common.schedule.splay import offset
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -96,6 +96,12 @@ def test_the_load_is_that_after_splay() -> None:  # B07
 def test_a_run_of_the_master_is_a_job_on_many_minions() -> None:  # B07
     told = run(entry(at=("03:00",), target="*"), sizes={"one": 50})
     assert told["load"]["starts"] == 50
+
+
+def test_many_runs_are_cut_and_it_is_told() -> None:  # B07
+    told = run(*(entry(f"e{number}", every=1.0) for number in range(10)), days=1)
+    assert {item["runs"] for item in told["entries"]} == {ALL_RUNS // 10}
+    assert told["entries"][0]["warnings"] == [f"only its first {ALL_RUNS // 10} runs are looked at"]
 
 
 def test_durations_by_their_rank() -> None:
