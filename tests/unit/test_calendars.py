@@ -7,10 +7,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from common.errors import UsageError
 from common.schedule.calendars import PARTS_LIMIT, PERIODS_LIMIT, parse_period, read_periods
 from common.schedule.periods import Period
+from common.text import is_safe
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -119,3 +122,21 @@ def test_one_period_by_itself() -> None:
     assert not period.is_inside(at("2026-12-24T10:00"))
     with pytest.raises(UsageError, match=r"cannot use the period 'given': excludes names 'holiday'.*holidays"):
         parse_period({"excludes": ["holiday"]}, known, BERLIN)
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.dates() | st.sampled_from(
+    ["a", "b", "09:00-17:00", "22:00-06:00", "UTC"])
+DAYS = st.sampled_from(["monday", "day -1", "july 4 - july 10", "2026-12-24", "timezone", "includes", "excludes",
+                        "prefer_includes"])
+
+
+@given(st.dictionaries(st.sampled_from(["a", "b", "c"]) | SCALARS, SCALARS | st.dictionaries(
+    DAYS | SCALARS, SCALARS | st.lists(SCALARS, max_size=2), max_size=3), max_size=4))
+def test_whatever_a_file_says_is_a_period_or_one_clear_line(periods: dict[Any, Any]) -> None:  # P8
+    found, problems = read_periods(periods, BERLIN)
+    assert {*found, *problems} == {str(name) for name in periods}
+    for problem in problems.values():
+        assert problem.startswith("cannot use the period '")
+        assert is_safe(problem)
+    for period in found.values():
+        period.segments(at("2026-01-01"), at("2026-01-03"))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.durations import LARGEST, LONGEST, SECONDS, parse_duration, parse_size
+from common.durations import LARGEST, LONGEST, SECONDS, duration_text, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(("text", "seconds"), [
@@ -64,3 +64,16 @@ def test_a_size(text: object, size: int) -> None:
 def test_what_is_no_size(text: object) -> None:
     with pytest.raises(ValueError, match="a number of bytes such as"):
         parse_size(text)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [
+    (0, "0s"), (1, "1s"), (90, "90s"), (5400, "90m"), (7200, "2h"), (86_400, "1d"), (1_209_600, "2w"), (1.5, "1.5s"),
+    (0.25, "0.25s"), (100_000, "100000s"), (864_000, "10d"),
+])
+def test_a_length_of_time_as_text(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
+
+
+@given(st.integers(0, 3 * 10**12).map(lambda millis: millis / 1000))
+def test_a_length_of_time_as_text_reads_the_same(seconds: float) -> None:
+    assert parse_duration(duration_text(seconds)) == seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,10 @@ from hypothesis import strategies as st
 
 from common.errors import UsageError
 from common.schedule.entries import changed, check_ahead, flat, parse_entry, to_fields
+from common.schedule.fields import READERS
 from common.schedule.model import Check, Entry, Follow
+from common.schedule.triggers import trigger_of
+from common.text import is_safe
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -277,3 +281,34 @@ def test_what_is_written_reads_the_same(fields: dict[str, Any]) -> None:
         fields = {key: value for key, value in fields.items() if key not in ("base", "start")}
     entry = parse_entry("a", fields)
     assert parse_entry("a", to_fields(entry)) == entry
+
+
+SCALARS = (st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30) | st.dates() | st.datetimes()
+           | st.binary(max_size=5)
+           | st.sampled_from(["03:00", "1h", "9999-12-31T23:59:59-12:00", "Asia/Tokyo", "a.b", "\x00"]))
+DATA = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+    st.sampled_from(["function", "entry", "delay", "allow", "runs", "window", "count", "hour", "year"]) | SCALARS,
+    inner, max_size=3), max_leaves=6)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(READERS)), DATA, max_size=4), st.booleans())
+def test_whatever_a_file_says_is_an_entry_or_one_clear_line(fields: dict[str, Any], master: bool) -> None:  # P8
+    try:
+        entry = parse_entry("a", {"function": "a.b", **fields}, master=master, zone=ZoneInfo("Asia/Tokyo"), after=NOW)
+    except UsageError as error:
+        refusal = str(error)
+    else:
+        trigger_of(entry, UTC)
+        assert parse_entry("a", to_fields(entry), master=master) == entry
+        return
+    assert refusal.startswith("cannot use the schedule 'a': ")
+    assert is_safe(refusal)
+
+
+@pytest.mark.parametrize("key", ["args", "kwargs", "metadata", "calendar", "then", "should_run", "at", "during"])
+def test_data_that_holds_itself_is_refused(key: str) -> None:  # P8
+    ring: list[Any] = []
+    ring.append(ring)
+    for value in (ring, {"a": ring}, {"entry": "x", "delay": ring}):
+        with pytest.raises(UsageError, match="cannot use the schedule 'a': "):
+            parse_entry("a", {"function": "a.b", key: value})
