@@ -8,8 +8,8 @@ from msgspec import structs
 
 from common.schedule import policy
 from common.schedule.board import Board
-from common.schedule.gate import Gate
 from common.schedule.model import Cause, Decision, Follow, Moment, Waiting
+from common.schedule.planner import Planner
 from common.schedule.slot import Run, Slot
 from common.states import State
 
@@ -17,9 +17,9 @@ from common.states import State
 class Ends:
     """Follows up what ended."""
 
-    def __init__(self, board: Board, gate: Gate) -> None:
+    def __init__(self, board: Board, planner: Planner) -> None:
         self._board = board
-        self._gate = gate
+        self._planner = planner
 
     def note(self, run: Run, state: State, now: Moment) -> None:
         """Keep when and how it ended."""
@@ -30,7 +30,20 @@ class Ends:
             slot.standing = structs.replace(last, last_ended=now.wall, last_state=state_of_last)
             self._board.touch(slot)
 
-    def follow(self, slot: Slot, run: Run, state: State, now: Moment, out: list[Decision]) -> list[Slot]:
+    def over(self, run: Run, state: State, now: Moment, out: list[Decision]) -> None:
+        """It goes on no more: make room for others, and do what follows."""
+        self._board.leave(run)
+        slot = self._board.slots.get(run.occurrence.schedule)
+        if slot is None:
+            return
+        touched = self._follow(slot, run, state, now, out)
+        if slot.rests:
+            slot.next = None  # any end is one to count from, also that of a run by hand
+            self._planner.rest(slot, now, run.begun)
+        for other in touched:
+            self._planner.look(other, now, out)
+
+    def _follow(self, slot: Slot, run: Run, state: State, now: Moment, out: list[Decision]) -> list[Slot]:
         """What comes of it: the entries to look at now, the run's own first."""
         self._board.touch(slot)
         if run.ended_by_us:

@@ -6,7 +6,7 @@ may begin; here is what is asked of them, and when. All times come from the call
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import tzinfo
 from typing import Any, Literal
 
@@ -15,12 +15,12 @@ from common.ids import Jid
 from common.schedule import verbs, view
 from common.schedule.board import Board
 from common.schedule.ends import Ends
-from common.schedule.gate import Gate, Refusal
+from common.schedule.gate import Gate
+from common.schedule.loading import Loading
 from common.schedule.model import Decision, Entry, Hold, Key, Moment, Occurrence, Standing, Waiting
 from common.schedule.periods import Period
 from common.schedule.planner import Planner
 from common.schedule.slot import Run, Slot
-from common.schedule.standings import restore
 from common.states import State
 
 LONGEST_SLEEP = 60.0
@@ -35,14 +35,11 @@ class Engine:
         hold: Hold | None, now: Moment,
     ) -> None:
         """`who` is the host's id, by which it is spread over splays; `mint` makes jids; the rest is the journal's."""
-        self._who = who
-        self._zone = zone
-        self._standings: dict[str, Standing] | None = dict(standings)
-        self._periods: Mapping[str, Period] = {}
         self._board = Board(mint, hold, now)
         self._gate = Gate(self._board)
         self._planner = Planner(self._board, self._gate)
-        self._ends = Ends(self._board, self._gate)
+        self._ends = Ends(self._board, self._planner)
+        self._loading = Loading(who, zone, standings, self._board, self._gate, self._planner)
 
     @property
     def held(self) -> Hold | None:
@@ -59,20 +56,8 @@ class Engine:
 
     def load(self, entries: Mapping[str, Entry], periods: Mapping[str, Period], now: Moment) -> list[Decision]:
         """These are the entries from now on. Those whose planned times did not change keep all their state."""
-        out: list[Decision] = []
         self._board.notice(now)
-        for name in [name for name in self._board.slots if name not in entries]:
-            self._remove(name, now, out)
-        fresh = [slot for name, entry in entries.items()
-                 if (slot := self._put(entry, periods, now, out)) is not None]
-        self._periods = dict(periods)
-        if self._standings is not None:
-            for name in self._standings.keys() - entries.keys():
-                self._board.dropped.add(name)
-            self._standings = None
-        for slot in fresh:
-            self._look(slot, now, out)
-        return out
+        return self._loading.load(entries, periods, now)
 
     def wait(self, now: Moment) -> float | None:
         """Seconds until `due` must be called again; None when nothing is planned."""
@@ -89,7 +74,7 @@ class Engine:
         out: list[Decision] = []
         self._board.notice(now)
         for slot in self._board.due(now):
-            self._look(slot, now, out)
+            self._planner.look(slot, now, out)
         return out
 
     def answered(self, key: Key, yes: bool, now: Moment, reason: str = "") -> list[Decision]:
@@ -102,7 +87,7 @@ class Engine:
             # A clock that was set may have moved it meanwhile.
             one = next((other for other in slot.waiting if slot.key_of(other) == key), one)
             self._gate.answered(slot, one, yes, reason, now, out)
-            self._look(slot, now, out)
+            self._planner.look(slot, now, out)
         return out
 
     def failed(self, key: Key, reason: str, now: Moment) -> list[Decision]:
@@ -112,7 +97,7 @@ class Engine:
         run = next((run for run in self._board.runs_of(key.schedule).values() if run.occurrence.key == key), None)
         if run is not None:
             self._board.failed(run, reason, now, out)
-            self._over(run, State.FAILED, now, out)
+            self._ends.over(run, State.FAILED, now, out)
         return out
 
     def ended(self, jid: Jid, state: State, now: Moment) -> list[Decision]:
@@ -122,7 +107,7 @@ class Engine:
         run = self._board.run(jid)
         if run is not None:
             self._ends.note(run, state, now)
-            self._over(run, state, now, out)
+            self._ends.over(run, state, now, out)
         return out
 
     def changed(self) -> tuple[tuple[Standing, ...], tuple[str, ...]]:
@@ -133,39 +118,39 @@ class Engine:
 
     def run(self, name: str, by: str, now: Moment, force: bool = False) -> list[Decision]:
         """Run an entry now, outside its plan and windows; `force`: also when it is disabled, paused or held."""
-        slot = self._slot(name, "run", now)
+        slot = self._named(name, "run", now)
         if not force:
             verbs.check_may_run(slot, self._board.held)
         out: list[Decision] = []
         planned = slot.new_time(now.wall)
         self._board.touch(slot)
         self._gate.enter(slot, Waiting(planned=planned, due=now.wall, cause="by_hand", by=by, force=force), now, out)
-        self._look(slot, now, out)
+        self._planner.look(slot, now, out)
         return out
 
     def skip(self, name: str, planned: float | None, now: Moment) -> list[Decision]:
         """Do not run at that planned time; None: at the next one."""
-        slot = self._slot(name, "skip a run of", now)
+        slot = self._named(name, "skip a run of", now)
         out: list[Decision] = []
         verbs.skip(self._board, self._gate, slot, planned, now, out)
-        self._look(slot, now, out)
+        self._planner.look(slot, now, out)
         return out
 
     def postpone(self, name: str, planned: float | None, to: float, now: Moment) -> list[Decision]:
         """Run at `to` what is planned at that time; None: the next run."""
-        slot = self._slot(name, "postpone a run of", now)
+        slot = self._named(name, "postpone a run of", now)
         out: list[Decision] = []
         verbs.postpone(self._board, slot, planned, to, now)
-        self._look(slot, now, out)
+        self._planner.look(slot, now, out)
         return out
 
     def resume(self, name: str, now: Moment) -> list[Decision]:
         """Let an entry go on that paused itself after failures, or begin to count its `max_runs` again."""
-        slot = self._slot(name, "resume", now)
+        slot = self._named(name, "resume", now)
         out: list[Decision] = []
         verbs.resume(self._board, slot, now)
         self._planner.rest(slot, now)
-        self._look(slot, now, out)
+        self._planner.look(slot, now, out)
         return out
 
     def hold(self, by: str, now: Moment) -> list[Decision]:
@@ -181,13 +166,13 @@ class Engine:
         if self._board.held is None:
             return out
         for slot in self._board.due(now):
-            self._look(slot, now, out)
+            self._planner.look(slot, now, out)
         self._board.held = None
         for slot in self._board.slots.values():
             if slot.waiting:
                 if pending == "drop":
                     verbs.drop(self._gate, slot, now, out)
-                self._look(slot, now, out)
+                self._planner.look(slot, now, out)
         return out
 
     # to be shown
@@ -198,85 +183,15 @@ class Engine:
 
     def upcoming(self, name: str, count: int, now: Moment) -> list[float]:
         """When the entry runs next, splay and windows counted; fewer than `count` when there are no more."""
-        return view.upcoming(self._slot(name, "show the next runs of", now), count, now.wall)
+        return view.upcoming(self._named(name, "show the next runs of", now), count, now.wall)
 
     def problems(self) -> list[str]:
         """What is wrong with the entries together, a line each: names of entries and periods that are not there."""
         return view.problems(self._board.slots)
 
-    # parts
-
-    def _slot(self, name: str, verb: str, now: Moment) -> Slot:
+    def _named(self, name: str, verb: str, now: Moment) -> Slot:
         self._board.notice(now)
         slot = self._board.slots.get(name)
         if slot is None:
             raise NotFoundError(f"cannot {verb} the schedule '{name}': there is no such schedule")
         return slot
-
-    def _put(self, entry: Entry, periods: Mapping[str, Period], now: Moment, out: list[Decision]) -> Slot | None:
-        """Take an entry over; None when nothing about it changed."""
-        slot = self._board.slots.get(entry.name)
-        if slot is None:
-            return self._add(entry, periods, now)
-        if slot.entry == entry and not _differ(self._periods, periods, (*entry.during, *entry.excepting)):
-            slot.entry = entry  # 1 equals true, and is another argument
-            return None
-        trigger, was_enabled = slot.trigger, slot.entry.enabled
-        slot.set_entry(entry, self._who, self._zone, periods)
-        if not entry.enabled:
-            self._gate.turn_away(slot, Refusal("skipped_paused", "the entry is disabled"), now, out)
-        if verbs.is_another_plan(slot, trigger) or was_enabled != entry.enabled:
-            slot.plan_from(now)
-        elif slot.counted and slot.next is not None and slot.next > now.wall + slot.interval and not slot.skips:
-            slot.count_from(max(slot.start, now.wall + slot.interval))  # it waited for windows that may be others now
-        self._board.touch(slot)
-        return slot
-
-    def _add(self, entry: Entry, periods: Mapping[str, Period], now: Moment) -> Slot:
-        slot = Slot(entry, self._who, self._zone, periods)
-        self._board.slots[entry.name] = slot
-        slot.running = self._board.runs_of(entry.name)
-        standing = (self._standings or {}).get(entry.name)
-        if standing is None:
-            slot.plan_from(now)
-        else:
-            restore(slot, standing, now)
-        if entry.run_on_start and entry.enabled:
-            slot.wait(Waiting(planned=slot.new_time(now.wall), due=now.wall + slot.spread, cause="run_on_start"))
-        self._board.touch(slot)
-        return slot
-
-    def _remove(self, name: str, now: Moment, out: list[Decision]) -> None:
-        """Its runs end as they end; what waits never begins."""
-        slot = self._board.slots[name]
-        self._gate.turn_away(slot, Refusal("skipped_paused", "the entry was deleted"), now, out)
-        del self._board.slots[name]
-        self._board.dropped.add(name)
-        self._board.disarm(name)
-
-    def _look(self, slot: Slot, now: Moment, out: list[Decision]) -> None:
-        """Deal with all of an entry that has come, and set its timer."""
-        self._planner.settle(slot, now, out)
-        if slot.waiting:
-            self._gate.pump(slot, now, out)
-        if slot.rests:
-            self._planner.rest(slot, now)
-        self._board.arm(slot, now)
-
-    def _over(self, run: Run, state: State, now: Moment, out: list[Decision]) -> None:
-        self._board.leave(run)
-        slot = self._board.slots.get(run.occurrence.schedule)
-        if slot is None:
-            return
-        touched = self._ends.follow(slot, run, state, now, out)
-        if slot.rests:
-            slot.next = None  # any end is one to count from, also of a run by hand
-            self._planner.rest(slot, now, run.begun)
-        for other in touched:
-            self._look(other, now, out)
-
-
-def _differ(old: Mapping[str, Period], new: Mapping[str, Period], names: Iterable[str]) -> bool:
-    return any(old.get(name) != new.get(name) for name in names)
-
-

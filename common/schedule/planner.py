@@ -34,6 +34,15 @@ class Planner:
         self._board = board
         self._gate = gate
 
+    def look(self, slot: Slot, now: Moment, out: list[Decision]) -> None:
+        """Deal with all of an entry that has come, and set its timer."""
+        self.settle(slot, now, out)
+        if slot.waiting:
+            self._gate.pump(slot, now, out)
+        if slot.rests:
+            self.rest(slot, now)
+        self._board.arm(slot, now)
+
     def settle(self, slot: Slot, now: Moment, out: list[Decision]) -> None:
         """Deal with everything that is planned up to now."""
         reach = now.wall - slot.splay

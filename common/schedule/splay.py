@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 _BYTES = 8
 
 
@@ -9,9 +11,6 @@ def offset(who: str, schedule: str, splay: float) -> float:
     """Seconds, in whole milliseconds, from 0 to `splay`: stable for this host and entry, even over the fleet."""
     if splay <= 0:
         return 0.0
-    # Most entries have no splay, and a command that only lists them is spared the 6 MiB of OpenSSL.
-    from hashlib import sha256
-
     digest = sha256(f"{who}\0{schedule}".encode()).digest()
     share: float = int.from_bytes(digest[:_BYTES], "big") / 256**_BYTES
     return round(share * splay, 3)

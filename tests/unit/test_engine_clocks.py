@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from common.schedule.model import Moment
+from common.schedule.model import Follow, Moment
+from common.states import State
 from tests.lib.driven import DAY, HOUR, T0, Crashed, Host, at, entry
 
 EVERY_HOUR = {"cron": "0 * * * *"}
@@ -72,6 +73,57 @@ def test_a_clock_set_back_while_the_daemon_was_down_starves_no_interval():
     host.away(10)
     host.pass_time(600)
     assert [one.verdict for one in host.begun] == ["ran", "ran"]
+
+
+def test_a_retry_and_what_follows_wait_by_the_boot_clock_and_a_postponed_run_by_the_wall_clock():
+    """R-B31: a clock that is set neither hurries nor delays what counts seconds, nor makes a queued run too late."""
+    host = Host(entry("a", retries=1, retry_delay=600.0, cron="0 1 * * *"), entry("c"),
+                entry("b", then=(Follow(entry="c", delay=600.0),)), entry("moved", cron="0 4 * * *"),
+                entry("queued", overlap="queue", start_deadline=HOUR, **EVERY_HOUR), job_seconds=None)
+    host.do(host.engine.run("b", "ann", host.now))
+    host.do(host.engine.run("queued", "ann", host.now))
+    host.do(host.engine.postpone("moved", None, T0 + 3 * HOUR, host.now))
+    host.pass_time(HOUR)
+    for one, _ in list(host.running.values()):
+        if one.schedule != "queued":
+            host.end(one.jid, State.FAILED if one.schedule == "a" else State.SUCCEEDED)
+    host.set_clock(1.5 * HOUR)
+    host.tick()
+    assert not [one for one in host.begun if one.attempt or one.schedule in ("c", "moved")]
+    host.pass_time(600.0)
+    assert [(one.schedule, one.attempt) for one in host.begun if one.attempt or one.schedule == "c"] == [
+        ("a", 1), ("c", 0)]
+    host.pass_time(1200.0)
+    assert [one.at - T0 for one in host.begun if one.schedule == "moved"] == [3 * HOUR]
+    for _ in range(2):
+        host.end(next(one.jid for one, _ in host.running.values() if one.schedule == "queued"))
+    assert host.told("queued")[1:] == [(2 * HOUR, "caught_up"), (HOUR, "late")]
+
+
+def test_an_interval_takes_what_was_skipped_and_moved_with_it():
+    """R-B31: a step changes what its times are called, and nothing else."""
+    host = Host(entry(every=600.0))
+    host.do(host.engine.skip("e", None, host.now))
+    host.do(host.engine.skip("e", None, host.now))
+    host.set_clock(HOUR)
+    host.tick()
+    host.pass_time(1900.0)
+    assert [round(one.at - T0 - HOUR) for one in host.begun] == [1800]
+    host = Host(entry(every=600.0, base="end"))
+    for _ in range(5):
+        host.do(host.engine.skip("e", None, host.now))
+    host.away(100.0)
+    host.pass_time(HOUR)
+    assert host.told()[5:] == [(HOUR, "ran")], "skipped five times, and a restart forgets none of them"
+
+
+def test_a_scheduler_is_there_from_its_start_on_whatever_its_clock_says():
+    """R-B31: runs planned after the clock was set back are no runs of before its start."""
+    host = Host()
+    host.set_clock(-HOUR)
+    host.load(entry(catch_up="none", cron="* * * * *"))
+    host.stall(100.0)
+    assert host.told() == [(60.0 - HOUR, "late")]
 
 
 def test_a_step_is_noticed_within_a_minute_and_an_interval_waits_as_long_as_it_must():

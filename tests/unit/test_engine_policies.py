@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.schedule import policy, splay
-from common.schedule.model import Check
+from common.schedule.model import Check, Follow
 from common.schedule.periods import Period
 from common.states import State
 from tests.lib.driven import DAY, HOUR, T0, UTC, Host, entry
@@ -58,7 +58,8 @@ def test_a_queue_has_a_bound():
 
 def test_a_newer_run_takes_the_place_of_the_older_one():
     """Overlap kill: the newer one begins once the older one ended, which is no failure."""
-    host = Host(entry("e", overlap="kill", retries=3, pause_after_failures=1, on_failure=(), **TEN), job_seconds=None)
+    host = Host(entry("e", overlap="kill", retries=3, pause_after_failures=1, on_failure=(Follow(entry="f"),), **TEN),
+                entry("f"), job_seconds=None)
     host.pass_time(1200)
     assert host.kills == [host.begun[0].jid]
     assert len(host.begun) == 1
@@ -68,6 +69,7 @@ def test_a_newer_run_takes_the_place_of_the_older_one():
     host.end(state=State.KILLED)
     assert host.told()[2:] == [(1800.0, "late")]
     assert host.shown()["failures"] == 0
+    assert not host.told("f")
 
 
 def test_so_many_at_once_as_are_allowed():
@@ -241,6 +243,21 @@ def test_an_answer_that_takes_its_time():
     host.do(host.engine.answered(key, True, host.now))
     assert host.told()[1:] == [(600.0, "late")]
     assert host.do(host.engine.answered(key, True, host.now)) == []
+
+
+def test_an_answer_that_comes_after_the_run_was_given_up():
+    """P12: it has its verdict, and only that one."""
+    host = Host(entry(should_run=Check(function="test.ping"), overlap="kill", **TEN))
+    host.answer = lambda key: None
+    host.pass_time(1200)
+    assert host.told() == [(600.0, "skipped_overlap")], "a newer run takes the place of one that is being asked"
+    host.do(host.engine.answered(host.asks[0], True, host.now))
+    assert not host.begun
+    host.load(entry(should_run=Check(function="test.ping"), enabled=False, **TEN))
+    for key in host.asks:
+        host.do(host.engine.answered(key, True, host.now))
+    assert host.told()[1:] == [(1200.0, "skipped_paused")]
+    assert not host.begun
 
 
 # windows

@@ -1,0 +1,94 @@
+"""Taking entries over: as the daemon starts, with what the journal knows of them, and after each change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import tzinfo
+
+from common.schedule import verbs
+from common.schedule.board import Board
+from common.schedule.gate import Gate, Refusal
+from common.schedule.model import Decision, Entry, Moment, Standing, Waiting
+from common.schedule.periods import Period
+from common.schedule.planner import Planner
+from common.schedule.slot import Slot
+from common.schedule.standings import restore
+
+_DISABLED = Refusal("skipped_paused", "the entry is disabled")
+_DELETED = Refusal("skipped_paused", "the entry was deleted")
+
+
+class Loading:
+    """Knows which entries there were, and which of them the journal still has to be asked for."""
+
+    def __init__(
+        self, who: str, zone: tzinfo, standings: Mapping[str, Standing], board: Board, gate: Gate, planner: Planner,
+    ) -> None:
+        self._who = who
+        self._zone = zone
+        self._standings = dict(standings)
+        """Of entries that were not loaded yet: used once, by the first load."""
+        self._board = board
+        self._gate = gate
+        self._planner = planner
+        self._periods: dict[str, Period] = {}
+
+    def load(self, entries: Mapping[str, Entry], periods: Mapping[str, Period], now: Moment) -> list[Decision]:
+        """These are the entries from now on; those whose planned times did not change keep all their state."""
+        out: list[Decision] = []
+        for name in [name for name in self._board.slots if name not in entries]:
+            self._remove(name, now, out)
+        fresh = [slot for entry in entries.values() if (slot := self._put(entry, periods, now, out)) is not None]
+        self._periods = dict(periods)
+        self._board.dropped.update(self._standings.keys() - entries.keys())
+        self._standings.clear()
+        for slot in fresh:
+            self._planner.look(slot, now, out)
+        return out
+
+    def _put(self, entry: Entry, periods: Mapping[str, Period], now: Moment, out: list[Decision]) -> Slot | None:
+        """Take an entry over; None when nothing about it changed."""
+        slot = self._board.slots.get(entry.name)
+        if slot is None:
+            return self._add(entry, periods, now)
+        if slot.entry == entry and not _differ(self._periods, periods, (*entry.during, *entry.excepting)):
+            slot.entry = entry  # 1 equals true, and is another argument
+            return None
+        trigger, was_enabled = slot.trigger, slot.entry.enabled
+        slot.set_entry(entry, self._who, self._zone, periods)
+        if not entry.enabled:
+            self._gate.turn_away(slot, _DISABLED, now, out)
+        if verbs.is_another_plan(slot, trigger) or was_enabled != entry.enabled:
+            slot.plan_from(now)
+        elif slot.counted and slot.next is not None and slot.next > now.wall + slot.interval and not slot.skips:
+            slot.count_from(max(slot.start, now.wall + slot.interval))  # it waited for windows that may be others now
+        self._board.touch(slot)
+        return slot
+
+    def _add(self, entry: Entry, periods: Mapping[str, Period], now: Moment) -> Slot:
+        slot = Slot(entry, self._who, self._zone, periods)
+        self._board.slots[entry.name] = slot
+        slot.running = self._board.runs_of(entry.name)
+        standing = self._standings.get(entry.name)
+        if standing is None:
+            slot.plan_from(now)
+        else:
+            restore(slot, standing, now)
+        if entry.run_on_start and entry.enabled:
+            slot.wait(Waiting(planned=slot.new_time(now.wall), due=now.wall + slot.spread, cause="run_on_start"))
+        self._board.touch(slot)
+        return slot
+
+    def _remove(self, name: str, now: Moment, out: list[Decision]) -> None:
+        """Its runs end as they end; what waits never begins."""
+        slot = self._board.slots[name]
+        self._gate.turn_away(slot, _DELETED, now, out)
+        del self._board.slots[name]
+        self._board.dropped.add(name)
+        self._board.disarm(name)
+
+
+def _differ(old: Mapping[str, Period], new: Mapping[str, Period], names: Iterable[str]) -> bool:
+    return any(old.get(name) != new.get(name) for name in names)
+
+
