@@ -188,3 +188,10 @@ def test_calendar_is_apscheduler(fields: dict[str, str], name: str, time: dateti
     assert expected is not None
     assume(settled(zone, time, expected))
     assert Calendar(fields, zone).next_after(time) == expected
+
+
+def test_where_cronsim_alone_would_lose_runs() -> None:  # ADR 0011
+    half_an_hour = Cron("*/10 5 * * *", ZoneInfo("Australia/Lord_Howe"))
+    assert half_an_hour.next_after(datetime(2026, 10, 3, 16, tzinfo=UTC)) == datetime(2026, 10, 3, 18, tzinfo=UTC)
+    six_fields = Cron("0 30 2 * * *", ZoneInfo("Europe/Berlin"))
+    assert six_fields.next_after(datetime(2026, 3, 28, 12, tzinfo=UTC)) == datetime(2026, 3, 29, 1, tzinfo=UTC)
