@@ -48,14 +48,14 @@ def render(kind: Kind, value: Any, fmt: Format = "table", *, colour: bool = Fals
 
 def render_pair(
     minion: str, pair: Mapping[str, Any], fmt: Format = "table", *,
-    jid: str = "", name_width: int = 0, colour: bool = False, width: int = 80,
+    jid: str = "", function: str = "", name_width: int = 0, colour: bool = False, width: int = 80,
 ) -> str:
     """One pair, to be printed as it comes in. `name_width` is the length of the longest id, so that columns line up.
 
     For table, jsonl and raw; the other formats need the whole document, and get a document of this pair here.
     """
     if fmt == "table":
-        return views.pair_block(minion, plain(pair), max(name_width, len(minion)), colour, width or NO_LIMIT)
+        return views.pair_block(minion, plain(pair), max(name_width, len(minion)), colour, width or NO_LIMIT, function)
     if fmt == "jsonl":
         return _json({"jid": jid, "minion": minion, **plain(pair)})
     return render("pairs", {minion: pair}, fmt)

@@ -31,11 +31,15 @@ def standing(counts: Mapping[str, int], colour: bool = False) -> str:
     return ", ".join(paint.state(state, escape(f"{counts[state]} {state}")) for state in known + other) or "no minions"
 
 
-def pair_block(minion: str, pair: Mapping[str, Any], name_width: int, colour: bool, width: int) -> str:
-    """One pair: minion, state and a return of one line in one row; whatever is longer below it, indented."""
+def pair_block(minion: str, pair: Mapping[str, Any], name_width: int, colour: bool, width: int,
+               function: str = "") -> str:
+    """One pair: minion, state and a return of one line in one row; whatever is longer below it, indented.
+
+    What `function` is known to return may have a table of its own.
+    """
     style = Style(colour)
     state = str(pair.get("state", ""))
-    why, body = _why(pair), _body(pair, width - len(GAP))
+    why, body = _why(pair), _body(pair, style, width - len(GAP), function)
     if not why and len(body) == 1:
         why = body.pop()
     took = pair.get("duration")
@@ -61,15 +65,23 @@ def _why(pair: Mapping[str, Any]) -> str:
     return escape("; ".join(parts))
 
 
-def _body(pair: Mapping[str, Any], width: int) -> list[str]:
+def _body(pair: Mapping[str, Any], style: Style, width: int, function: str) -> list[str]:
     """The return, and the output where it says more than the return."""
     value, stdout, stderr = pair.get("return"), pair.get("stdout") or "", pair.get("stderr") or ""
-    lines = [] if value is None or value == "" else tree(value, width)
+    lines = [] if value is None or value == "" else _returned(value, style, width, function)
     if stdout and value != stdout.removesuffix("\n"):
         lines += ["stdout:", *(f"  {line}" for line in tree(stdout, width))]
     if stderr:
         lines += ["stderr:", *(f"  {line}" for line in tree(stderr, width))]
     return lines
+
+
+def _returned(value: Any, style: Style, width: int, function: str) -> list[str]:
+    if function.startswith("schedule."):
+        from common.views_schedule import returned
+
+        return returned(value, style, width)
+    return tree(value, width)
 
 
 def _call(job: Mapping[str, Any]) -> str:
@@ -106,13 +118,14 @@ def _job(value: Any, style: Style, width: int) -> str:
         "metadata": ", ".join(f"{escape(key)}={word(text)}" for key, text in (value.get("metadata") or {}).items()),
     }
     head = "\n".join(f"{name:<9}{GAP}{text}" for name, text in facts.items() if text)
-    foot = standing(value.get("counts") or {}, style.colour)
-    return "\n\n".join(part for part in (head, _pairs(value["minions"], style, width), foot) if part)
+    pairs = _pairs(value["minions"], style, width, str(value.get("function", "")))
+    return "\n\n".join(filter(None, (head, pairs, standing(value.get("counts") or {}, style.colour))))
 
 
-def _pairs(value: Any, style: Style, width: int) -> str:
+def _pairs(value: Any, style: Style, width: int, function: str = "") -> str:
     name_width = max(map(len, value), default=0)
-    return "\n".join(pair_block(minion, pair, name_width, style.colour, width) for minion, pair in value.items())
+    return "\n".join(pair_block(minion, pair, name_width, style.colour, width, function)
+                     for minion, pair in value.items())
 
 
 def _jobs(value: Any, style: Style, width: int) -> str:

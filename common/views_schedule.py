@@ -41,17 +41,14 @@ def _about_run(run: Mapping[str, Any]) -> str:
     return escape("; ".join(filter(None, parts)))
 
 
-_CAUSES = {"then": "after", "on_failure": "after the failure of", "by_hand": "by", "run_on_start": "at the start"}
-
-
 def _schedules(value: Any, style: Style, width: int) -> str:
     rows = [
         [escape(str(entry.get("name", ""))), _status(entry), _does(entry),
-         local_time(entry.get("next")), _last(entry), _where(entry)]
+         _when(entry), local_time(entry.get("next")), _last(entry), _where(entry)]
         for entry in listed(value, "schedules")
     ]
-    titles = ("NAME", "STATUS", "RUNS", "NEXT", "LAST", "FROM")
-    return columns(titles, rows, style, width, flexible=("RUNS", "FROM")) if rows else ""
+    titles = ("NAME", "STATUS", "RUNS", "WHEN", "NEXT", "LAST", "FROM")
+    return columns(titles, rows, style, width, flexible=("RUNS", "WHEN", "FROM")) if rows else ""
 
 
 def _status(entry: Mapping[str, Any]) -> str:
@@ -68,6 +65,17 @@ def _does(entry: Mapping[str, Any]) -> str:
         escape(on)
 
 
+def _when(entry: Mapping[str, Any]) -> str:
+    """The trigger as it was written, or `by hand`."""
+    for trigger in ("every", "at", "cron", "calendar", "once", "continuous"):
+        if written := entry.get(trigger):
+            if isinstance(written, Mapping):
+                written = [f"{field}={text}" for field, text in written.items()]
+            text = ", ".join(map(str, written)) if isinstance(written, list) else str(written)
+            return escape("continuous" if trigger == "continuous" else f"{trigger} {text}")
+    return "" if _problem(entry) else "by hand"
+
+
 def _last(entry: Mapping[str, Any]) -> str:
     told = [str(entry.get("last_verdict") or ""), str(entry.get("last_state") or "")]
     return escape(", ".join(filter(None, told)))
@@ -81,6 +89,19 @@ def _where(entry: Mapping[str, Any]) -> str:
 def _schedule(value: Any, style: Style, width: int) -> str:
     """Any answer about entries; what is not so is left out."""
     return "\n".join(tree(_dated(value), width))
+
+
+def returned(value: Any, style: Style, width: int) -> list[str]:
+    """The lines for what a function `schedule.*` returned."""
+    if isinstance(value, list) and value and all(map(_is_entry, value)):
+        return _schedules(value, style, width).splitlines()
+    return tree(_dated(value), width)
+
+
+def _is_entry(value: Any) -> bool:
+    """Whether it looks like one: whoever returned it may have returned anything."""
+    return isinstance(value, Mapping) and ("status" in value or "broken" in value) \
+        and isinstance(value.get("args") or [], list) and isinstance(value.get("next") or 0.0, (int, float))
 
 
 def _dated(value: Any, key: str = "") -> Any:

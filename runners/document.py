@@ -27,6 +27,11 @@ class Document:
         return str(self._head.get("jid", ""))
 
     @property
+    def function(self) -> str:
+        """What the job runs."""
+        return str(self._head.get("function", ""))
+
+    @property
     def minions(self) -> list[str]:
         """The ids of all targets."""
         return list(self._head.get("minions", ()))

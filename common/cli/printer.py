@@ -35,10 +35,10 @@ class Printer:
         """Print an answer whole."""
         self.text(render(kind, value, self.fmt, colour=self._colour, width=self._width))
 
-    def pair(self, minion: str, pair: Mapping[str, Any], jid: str, name_width: int) -> None:
+    def pair(self, minion: str, pair: Mapping[str, Any], jid: str, function: str, name_width: int) -> None:
         """Print one pair, for a format that streams."""
-        self.text(render_pair(minion, pair, self.fmt, jid=jid, name_width=name_width, colour=self._colour,
-                              width=self._width))
+        self.text(render_pair(minion, pair, self.fmt, jid=jid, function=function, name_width=name_width,
+                              colour=self._colour, width=self._width))
 
     def totals(self, jid: str, counts: Mapping[str, int]) -> None:
         """Beside a table: how the job stands."""

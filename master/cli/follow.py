@@ -105,7 +105,7 @@ class Follower:
     def _show(self, minion: str) -> None:
         document = self._document
         self._width = self._width or max(map(len, document.minions), default=0)
-        self._printer.pair(minion, document.pairs[minion], document.jid, self._width)
+        self._printer.pair(minion, document.pairs[minion], document.jid, document.function, self._width)
 
 
 def answer_seconds(wait: float | None) -> float:

@@ -42,7 +42,12 @@ def command(root: str | None, fmt: Format, secret: tuple[str, ...], timeout: flo
     request = {"function": function, "args": arguments.args, "kwargs": arguments.kwargs, "timeout": timeout,
                "typed": True, **({"secret": marked} if marked else {})}
     pairs = _ask(paths, request)
-    Printer(NAME, fmt).show("pairs", pairs)
+    printer = Printer(NAME, fmt)
+    if fmt == "table":
+        for minion, pair in pairs.items():
+            printer.pair(minion, pair, "", function, 0)
+    else:
+        printer.show("pairs", pairs)
     return exit_code(str(pair["state"]) for pair in pairs.values())
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from common.output import FORMATS, render
+from common.output import FORMATS, render, render_pair
 from tests.unit.test_output import HOSTILE, UNSAFE
 
 
@@ -45,13 +45,44 @@ def test_a_planned_run_in_one_line(given: dict[str, Any], shown: str) -> None:
 
 def test_entries_in_a_table() -> None:
     entries = [{"name": "tidy", "status": "scheduled", "function": "cmd.run", "args": ["a b"], "target": "web*",
-                "next": 5.0, "last_verdict": "ran", "last_state": "failed", "origin": "f line 3"},
+                "at": ["03:00", "mon 10:00"], "next": 5.0,
+                "last_verdict": "ran", "last_state": "failed", "origin": "f line 3"},
                {"name": "bad", "origin": "f line 9", "broken": "it has no key 'evry'"}]
     lines = [" ".join(line.split()) for line in render("schedules", entries, width=200).splitlines()]
-    assert lines == ["NAME STATUS RUNS NEXT LAST FROM",
-                     "tidy scheduled cmd.run 'a b' on web* 1970-01-01 00:00:05 ran, failed f line 3",
+    assert lines == ["NAME STATUS RUNS WHEN NEXT LAST FROM",
+                     "tidy scheduled cmd.run 'a b' on web* at 03:00, mon 10:00 1970-01-01 00:00:05 ran, "
+                     "failed f line 3",
                      "bad broken f line 9; it has no key 'evry'"]
     assert render("schedules", []) == ""
+
+
+def test_when_entries_run() -> None:
+    def when(**fields: Any) -> str:
+        shown = render("schedules", [{"name": "n", "status": "s", "function": "f", **fields}], width=200)
+        return " ".join(shown.splitlines()[1].split()[3:])
+
+    assert when(every="5m") == "every 5m"
+    assert when(cron="* * * * *") == "cron * * * * *"
+    assert when(calendar={"day": "last", "hour": "3"}) == "calendar day=last, hour=3"
+    assert when(continuous=True) == "continuous"
+    assert when() == "by hand"
+
+
+def test_entries_that_minions_return_are_a_table_too() -> None:
+    entry = {"name": "tidy", "status": "held", "function": "f", "next": 5.0}
+    assert render_pair("m1", {"state": "succeeded", "return": [entry]}, function="schedule.list").splitlines() == [
+        "m1  succeeded", "  NAME  STATUS  RUNS  WHEN     NEXT                 LAST  FROM",
+        "  tidy  held    f     by hand  1970-01-01 00:00:05"]
+    assert "next: 1970-01-01 00:00:05" in render_pair("m1", {"return": entry}, function="schedule.show")
+    assert "next: 5" in render_pair("m1", {"return": entry}, function="site.show")
+
+
+@pytest.mark.parametrize("key", ["name", "status", "function", "args", "next", "at", "calendar", "broken", "origin"])
+@pytest.mark.parametrize("value", [None, 1, "x", [1], {"a": 1}, [[1]], True])
+def test_a_minion_may_return_anything(key: str, value: Any) -> None:
+    entry = {"name": "tidy", "status": "held", "function": "f", "next": 5.0, key: value}
+    assert render_pair("m1", {"state": "succeeded", "return": [entry, entry]}, function="schedule.list")
+    assert render_pair("m1", {"state": "succeeded", "return": value}, function="schedule.list")
 
 
 def test_where_one_stands_without_what_is_not_so() -> None:
