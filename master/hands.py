@@ -111,6 +111,8 @@ class MasterHands:
         within = self._defaults.start_within
         if begin.until is not None:
             within = min(within, start_within(begin, clock.wall()))
+            if within <= 0:
+                raise JrError("its time to start passed before it could start")
         wish = Wish(fields=fields, secrets=hidden, target=entry.target or MASTER,
                     target_type=entry.target_type if entry.target is not None else "runner", start_within=within,
                     queue=self._defaults.queue and entry.target is not None, metadata=entry.metadata)

@@ -90,6 +90,7 @@ class Engine(Protocol):
     def resume(self, name: str, now: Moment) -> list[Decision]: ...
     def hold(self, by: str, now: Moment) -> list[Decision]: ...
     def release(self, now: Moment, pending: Any) -> list[Decision]: ...
+    def run_pending(self, now: Moment) -> list[Decision]: ...
     def changed(self) -> tuple[Sequence[Standing], Sequence[str]]: ...
 
 
@@ -189,14 +190,7 @@ class Scheduler:
         if asked is None:
             told = [one.occurrence for one in decisions if isinstance(one, Begin | Judge)]
             return next((one for one in told if one.schedule == name and one.cause == "by_hand"), None)
-        verdict = self._asked.setdefault(asked, asyncio.get_running_loop().create_future())
-        try:
-            async with asyncio.timeout(VERB_SECONDS):
-                return await asyncio.shield(verdict)
-        except TimeoutError:
-            return None
-        finally:
-            self._asked.pop(asked, None)
+        return await self._verdict(asked)
 
     async def skip(self, name: str, planned: float | None) -> None:
         """Do not run at that planned time, None: at the next one."""
@@ -219,16 +213,22 @@ class Scheduler:
         await self._do(lambda now: self._engine.release(now, pending))
 
     async def run_pending(self) -> list[Occurrence]:
-        """Begin what came due while all is held, each entry once; the hold goes on. What began."""
-        decisions = await self._do(self._pending)
-        return [one.occurrence for one in decisions if isinstance(one, Begin)]
+        """Begin what came due while all is held, each entry once; the hold goes on. What became of each."""
+        decisions = await self._do(self._engine.run_pending)
+        begun = [one.occurrence for one in decisions if isinstance(one, Begin)]
+        asked = await asyncio.gather(*(self._verdict(one.key) for one in decisions if isinstance(one, Ask)))
+        return [*begun, *(one for one in asked if one is not None)]
 
-    def _pending(self, now: Moment) -> list[Decision]:
-        hold = self._engine.held
-        decisions = self._engine.due(now)
-        if hold is not None:
-            decisions = [*decisions, *self._engine.release(now, "run"), *self._engine.hold(hold.by, now)]
-        return decisions
+    async def _verdict(self, asked: Key) -> Occurrence | None:
+        """What becomes of a run whose `should_run` is being asked; None when that takes too long."""
+        verdict = self._asked.setdefault(asked, asyncio.get_running_loop().create_future())
+        try:
+            async with asyncio.timeout(VERB_SECONDS):
+                return await asyncio.shield(verdict)
+        except TimeoutError:
+            return None
+        finally:
+            self._asked.pop(asked, None)
 
     # turns
 

@@ -17,7 +17,7 @@ from common.schedule.board import Board
 from common.schedule.ends import Ends
 from common.schedule.gate import Gate
 from common.schedule.loading import Loading
-from common.schedule.model import Decision, Entry, Hold, Key, Moment, Occurrence, Standing, Waiting
+from common.schedule.model import Ask, Decision, Entry, Hold, Key, Moment, Occurrence, Standing, Waiting
 from common.schedule.periods import Period
 from common.schedule.planner import Planner
 from common.schedule.slot import Run, Slot
@@ -158,6 +158,16 @@ class Engine:
         if self._board.held is None:
             self._board.held = Hold(since=now.wall, by=by)
         return []
+
+    def run_pending(self, now: Moment) -> list[Decision]:
+        """What came due while all is held begins, each entry once; the hold goes on."""
+        hold = self._board.held
+        out = [*self.due(now), *self.release(now, "run")]
+        self._board.held = hold
+        for one in out:
+            if isinstance(one, Ask):
+                self._board.slots[one.key.schedule].let.add(one.key)
+        return out
 
     def release(self, now: Moment, pending: Literal["run", "drop"]) -> list[Decision]:
         """Let all go on. What came due begins now, or (`drop`) never: then intervals count from now."""

@@ -102,6 +102,7 @@ class Gate:
         self._board.judge(slot, one, *refusal, now, out)
 
     def _leave(self, slot: Slot, one: Waiting) -> None:
+        slot.let.discard(slot.key_of(one))
         if one in slot.waiting:
             slot.waiting.remove(one)
         self._board.touch(slot)
@@ -109,7 +110,7 @@ class Gate:
     def _pass(self, slot: Slot, one: Waiting, now: Moment, out: list[Decision], asked: bool) -> bool:
         """Whether it has its verdict; else it waits."""
         refusal = _refused(slot, one, now)
-        if refusal is None and self._board.held is not None and not one.force:
+        if refusal is None and self._board.held is not None and not one.force and slot.key_of(one) not in slot.let:
             return False
         if refusal is None and slot.busy >= policy.at_once(slot.entry):
             if self._makes_room(slot, one, now, out):

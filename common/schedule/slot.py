@@ -42,8 +42,9 @@ class Slot:
     """One entry and where it stands. Planned times are *raw* here: the same without the turn that keys carry."""
 
     __slots__ = (
-        "asked", "decided", "end", "entry", "failures", "high", "lap", "moved", "next", "paused", "plan", "rests",
-        "running", "runs", "skips", "spread", "standing", "start", "trigger", "turn", "waiting", "windows", "zone",
+        "asked", "decided", "end", "entry", "failures", "high", "lap", "let", "moved", "next", "paused", "plan",
+        "rests", "running", "runs", "skips", "spread", "standing", "start", "trigger", "turn", "waiting", "windows",
+        "zone",
     )
 
     def __init__(self, entry: Entry, who: str, zone: tzinfo, periods: Mapping[str, Period]) -> None:
@@ -64,6 +65,8 @@ class Slot:
         self.moved: dict[float, float] = {}
         self.waiting: list[Waiting] = []
         self.asked: dict[Key, Waiting] = {}
+        self.let: set[Key] = set()
+        """Runs that are asked and may begin although all is held."""
         self.running: dict[Jid, Run] = {}
         self.set_entry(entry, who, zone, periods)
 

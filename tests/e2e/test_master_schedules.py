@@ -156,13 +156,20 @@ def test_a_disabled_entry_never_runs_and_says_so(fleet: Fleet) -> None:  # R-I04
 def test_a_hold_stops_everything_and_run_pending_runs_what_is_due_once(fleet: Fleet) -> None:  # R-I04, R-I05, R-P23
     add(fleet, "due", "test.ping", "target=*", "every=1s")
     add(fleet, "later", "test.ping", "target=*", f"once={FAR}")
+    add(fleet, "asks", "mine.fine", "should_run=test -e /", "every=1s")
+    add(fleet, "declines", "mine.fine", "should_run=test ! -e /", "every=1s")
     until(lambda: audit(fleet, "due", "verdict=ran"), what="it runs")
-    assert ask(fleet, "hold")["held"] is True
+    held = ask(fleet, "hold")
+    assert held["held"] is True
     before = len(audit(fleet, "due", "verdict=ran"))
-    until(lambda: ask(fleet, "show", "due")["waiting"], what="something is due")
+    due = {"due", "asks", "declines"}
+    until(lambda: {entry["name"] for entry in ask(fleet, "list") if entry["waiting"]} == due, what="all three are due")
     pending = fleet.run("schedule.run_pending")
-    assert (pending.code, [run["name"] for run in pending.json]) == (0, ["due"])
-    assert pending.json[0]["states"] == {"succeeded": 2}
+    runs = {run["name"]: run for run in pending.json}
+    assert (pending.code, runs.keys()) == (0, due)
+    assert (runs["due"]["states"], runs["asks"]["states"]) == ({"succeeded": 2}, {"succeeded": 1})
+    assert runs["declines"]["verdict"] == "skipped_should_run"
+    assert ask(fleet, "hold") == held, "it goes on"
     assert audit(fleet, "later") == []
     fleet.run("schedule.run_job", "due").fails(2, "all schedules are held", f"by {USER}")
     ask(fleet, "modify", "due", "every=1h")

@@ -6,7 +6,7 @@ import pytest
 from msgspec import structs
 
 from common.errors import NotFoundError, UsageError
-from common.schedule.model import Follow
+from common.schedule.model import Check, Follow
 from common.states import State
 from tests.lib.driven import DAY, HOUR, T0, Host, entry
 
@@ -14,6 +14,32 @@ HOURLY = {"cron": "0 * * * *"}
 
 
 # by hand
+
+def test_what_is_pending_runs_once_and_the_hold_goes_on():
+    """I05, P23: also what is asked first; what is not due is left alone."""
+    check = Check(function="test.ping")
+    host = Host(entry(**HOURLY), entry("asks", should_run=check, **HOURLY), entry("queue", overlap="queue", **HOURLY),
+                entry("daily", cron="0 12 * * *"))
+    host.answer = lambda key: None
+    host.do(host.engine.hold("ann", host.now))
+    hold = host.engine.held
+    host.pass_time(HOUR + 60)
+    assert host.begun == []
+    host.do(host.engine.run_pending(host.now))
+    assert [one.schedule for one in host.begun] == ["e", "queue"]
+    assert host.engine.held == hold
+    [asked] = host.asks
+    host.do(host.engine.answered(asked, True, host.now))
+    assert [one.schedule for one in host.begun] == ["e", "queue", "asks"]
+    host.do(host.engine.run_pending(host.now))
+    assert len(host.begun) == 3
+    host.pass_time(HOUR)
+    assert len(host.begun) == 3
+    host.do(host.engine.release(host.now, "drop"))
+    assert len(host.begun) == 3
+    host.do(host.engine.run_pending(host.now))
+    assert (len(host.begun), host.engine.held) == (3, None)
+
 
 def test_a_run_by_hand_disturbs_no_plan():
     """S24 run_job: it is an occurrence of its own, also twice in one moment and at a planned time."""
