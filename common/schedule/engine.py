@@ -195,10 +195,6 @@ class Engine:
         """When the entry runs next, splay and windows counted; fewer than `count` when there are no more."""
         return view.upcoming(self._named(name, "show the next runs of", now), count, now.wall)
 
-    def problems(self) -> list[str]:
-        """What is wrong with the entries together, a line each: names of entries and periods that are not there."""
-        return view.problems(self._board.slots)
-
     def _named(self, name: str, verb: str, now: Moment) -> Slot:
         self._board.notice(now)
         slot = self._board.slots.get(name)

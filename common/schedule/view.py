@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from msgspec import structs
@@ -42,18 +42,6 @@ def upcoming(slot: Slot, count: int, now: float) -> list[float]:
         if len(found) >= count:
             break
         found.append(time)
-    return found
-
-
-def problems(slots: Mapping[str, Slot]) -> list[str]:
-    """Names that entries use and that are not there."""
-    found = []
-    for name, slot in slots.items():
-        for key in ("then", "on_failure"):
-            found += [f"the schedule '{name}' names '{follow.entry}' in {key}, and there is no such schedule"
-                      for follow in getattr(slot.entry, key) if follow.entry not in slots]
-        found += [f"the schedule '{name}' names the period '{period}', and there is no such period"
-                  for period in slot.windows.unknown]
     return found
 
 
