@@ -115,7 +115,7 @@ def following(look: Outlook, begin: float, count: int) -> list[float]:
         if then is None:
             break
         found.append(then)
-        at = then + look.usual if look.entry.base == "end" else then
+        at = _over(look, then)
     return found
 
 
@@ -186,10 +186,11 @@ def _inside(segments: Sequence[Segment], time: float) -> bool:
 
 def _counted(look: Outlook, begin: float, end: float) -> Iterator[Run]:
     """Runs that count from one another: what is due outside the window comes at its next opening."""
-    at = begin
+    # What is continuous begins at once.
+    at = begin - _gap(look) if look.entry.continuous else begin
     while (then := _next_open(look, at, end)) is not None:
         yield Run(then, then)
-        at = then + look.usual if look.entry.continuous or look.entry.base == "end" else then
+        at = _over(look, then)
 
 
 def _next_open(look: Outlook, after: float, end: float) -> float | None:
@@ -210,12 +211,21 @@ def _next_open(look: Outlook, after: float, end: float) -> float | None:
 
 
 def _next_counted(look: Outlook, after: float, end: float) -> float | None:
-    # A run of a continuous entry begins a second after the last one at the earliest.
-    due = after + (1.0 if look.entry.every is None else look.entry.every)
+    due = after + _gap(look)
     due = due if look.start is None else max(due, look.start)
     opens = look.windows.next_opening(due)
     end = end if look.end is None else min(end, look.end)
     return None if opens is None or opens > end else opens
+
+
+def _gap(look: Outlook) -> float:
+    """Seconds from what a run counts from to its planned time; of a continuous entry from start to start."""
+    return max(1.0, look.usual) if look.entry.every is None else look.entry.every
+
+
+def _over(look: Outlook, begun: float) -> float:
+    """What the run after the one that begins then counts from."""
+    return begun + look.usual if look.entry.base == "end" else begun
 
 
 def _oddity(trigger: Trigger, meant: Trigger, change: Change, zone: tzinfo) -> Oddity | None:

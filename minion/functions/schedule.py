@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from datetime import UTC
 from typing import Any
 
 from common.errors import JrError
@@ -239,7 +240,7 @@ def periods(*, agent: Agent) -> dict[str, Any]:
 def segments(period: Any, begin: str, end: str, *, agent: Agent) -> list[dict[str, Any]]:
     """When a period is open between two times. `period` is a name, or a mapping as in the settings.
 
-    Times are ISO, of the period's zone unless they name an offset. It is open from `begin` on, and not at `end`.
+    Times are ISO, of the period's zone unless they name an offset, or `now`. It is open from `begin` on, not at `end`.
 
     Example: jr-call schedule.segments night 2026-03-27 2026-03-31
     Example: jr-call schedule.segments '{friday - monday: "22:00-06:00", timezone: Europe/Berlin}' 2026-03-27 2026-03-31
@@ -247,14 +248,14 @@ def segments(period: Any, begin: str, end: str, *, agent: Agent) -> list[dict[st
     from common.schedule import asked
 
     with _refusals():
-        return asked.segments(period, begin, end, agent.known())
+        return asked.segments(period, _time(begin), _time(end), agent.known())
 
 
 @inline(reads=True)
-def next_(entry: Any, begin: str, count: int = 5, *, agent: Agent) -> list[dict[str, Any]]:
+def next_(entry: Any, begin: str = "now", count: int = 5, *, agent: Agent) -> list[dict[str, Any]]:
     """The next runs of an entry after a time: a name, a cron expression, or a mapping as in the settings.
 
-    Times are ISO, of the entry's zone unless they name an offset. Splay is left out; windows count.
+    Times are ISO, of the entry's zone unless they name an offset, or `now`. Splay is left out; windows count.
 
     Example: jr-call schedule.next nightly 2026-03-27 3
     Example: jr-call schedule.next '{at: "02:30", timezone: Europe/Berlin}' 2026-03-27 3
@@ -262,7 +263,7 @@ def next_(entry: Any, begin: str, count: int = 5, *, agent: Agent) -> list[dict[
     from common.schedule import asked
 
     with _refusals():
-        return asked.coming(entry, begin, count, agent.known())
+        return asked.coming(entry, _time(begin), count, agent.known())
 
 
 @inline(reads=True)
@@ -271,11 +272,18 @@ def explain(entry: Any, count: int = 5, *, agent: Agent) -> dict[str, Any]:
 
     Example: jr-call schedule.explain '*/5 9-17 * * 1-5'
     """
-    from common import clock
-    from common.schedule import asked, wall
+    from common.schedule import asked
 
     with _refusals():
-        return asked.explained(entry, wall.iso(clock.wall(), agent.known().zone), count, agent.known())
+        return asked.explained(entry, _time("now"), count, agent.known())
+
+
+def _time(text: str) -> str:
+    """The ISO time that `now` means."""
+    from common import clock
+    from common.schedule import wall
+
+    return wall.iso(clock.wall(), UTC) if text == "now" else text
 
 
 def simulate(file: str, **options: str) -> dict[str, Any]:

@@ -108,6 +108,7 @@ def test_the_next_runs_and_words_by_name_and_as_written(host: Host) -> None:  # 
         "2026-03-27T02:30:00+01:00", "2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00"]
     assert [row["time"] for row in host.value("schedule.next", "{every: 6h, timezone: UTC}", "2026-03-27", "2")] == [
         "2026-03-27T06:00:00+00:00", "2026-03-27T12:00:00+00:00"]
+    assert len(host.value("schedule.next", "* * * * *")) == 5
     told = host.value("schedule.explain", "*/5 9-17 * * 1-5", "2")
     assert told["explained"][0].startswith("every 5 minutes from 09:00 to 17:55, on Monday to Friday")
     assert len(told["next"]) == 2
@@ -133,11 +134,15 @@ def test_a_real_fleet_is_simulated() -> None:  # B07, S24
         "JR_MINION_PERIODS": "{never: {2020-01-01: '00:00-24:00'}}",
         "JR_MINION_SCHEDULE": "{hourly: {function: test.ping, cron: '0 * * * *'}, "
                               "lost: {function: test.ping, every: 1h, during: never}}",
+        "JR_MASTER_SCHEDULE": "{patch: {function: test.ping, target: '*', cron: '30 * * * *'}}",
     }
     with started(1, lambda _: settings) as fleet:
         ended = fleet.run("schedule.simulate", "days=1")
         hourly = fleet.run("schedule.simulate", "days=1", "name=hourly")
+        own = fleet.run("schedule.simulate", "days=1", "minion=master")
     assert ended.code == 1, ended
     assert ended.json["problems"] == ["lost: it can never run: none of its times lies in its window"]
+    (entry,) = own.json["entries"]
+    assert (own.code, entry["name"], entry["members"], own.json["load"]["starts"]) == (0, "patch", ["master"], 24)
     (entry,) = hourly.json["entries"]
     assert (hourly.code, entry["members"], entry["runs"]) == (0, ["m1"], 24)

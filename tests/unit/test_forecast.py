@@ -54,6 +54,7 @@ def test_what_counts_from_the_end_needs_the_usual_length() -> None:  # B07
     ahead = look(every=3600.0, base="end", usual=1800.0)
     assert begins(ahead, "2026-06-01", 0.2) == ["01 01:00", "01 02:30", "01 04:00"]
     assert begins(look(continuous=True, usual=7200.0), "2026-06-01", 0.2) == ["01 00:00", "01 02:00", "01 04:00"]
+    assert shown(following(look(continuous=True, usual=60.0), at("2026-06-01"), 2)) == ["01 00:01", "01 00:02"]
 
 
 def test_bounds_and_counts_end_a_row() -> None:  # B07
