@@ -122,8 +122,11 @@ class Runs:
 
     # a start of the agent
 
-    def left(self, unended: Iterable[Unended]) -> Left:
-        """Sort the runs of which the engine does not know the end, by what the host holds of them."""
+    def left(self, unended: Iterable[Unended], ended: Mapping[Jid, State]) -> Left:
+        """Sort the runs of which the engine does not know the end, by what the host holds of them.
+
+        `ended` are ends that were told since the start of the agent; the host may hold nothing of them any more.
+        """
         left = Left([], {}, [], [])
         assert self._held is not None
         unended = list(unended)
@@ -133,10 +136,11 @@ class Runs:
             jid = occurrence.jid
             if jid is None:
                 continue
-            if jid in held:
+            state = ended.get(jid) or held.get(jid)
+            if state is not None:
                 left.running.append(occurrence)
-                if held[jid] in TERMINAL:
-                    left.ended[jid] = held[jid]
+                if state in TERMINAL:
+                    left.ended[jid] = state
             elif begun or seen(jid):
                 left.over.append(jid)
             else:

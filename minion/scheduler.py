@@ -69,7 +69,8 @@ class Scheduler:
         self._courier: Courier | None = None
         self._connected = False
         self._opened: Opened | None = None
-        self._early: list[tuple[Jid, State]] = []
+        self._early: dict[Jid, State] = {}
+        """Runs that ended before the schedule was at work."""
         self._tasks: list[asyncio.Task[None]] = []
         self._why = "no agent runs on this host"
 
@@ -100,7 +101,7 @@ class Scheduler:
         if message.job.schedule is None or not message.jid.suffix:
             return  # the master may have a schedule too
         if self._opened is None:
-            self._early.append((message.jid, message.state))
+            self._early[message.jid] = message.state
         else:
             self._opened.driver.ended(message.jid, message.state)
 
@@ -170,13 +171,13 @@ class Scheduler:
         assert shelf is not None
         shelf.book.take(kept.changes)
         self._runs.open(around.hands, around.held, around.asker, kept.last)
-        left = self._runs.left(kept.unended)
+        left = self._runs.left(kept.unended, self._early)
         again = await self._runs.settle(left, shelf.entries, Step(hold=kept.hold))
         engine = Engine(str(self._settings.id), self._zone, self._runs.mint, kept.standings, kept.hold, moment())
         driver = Driver(engine, self._runs)
         driver.open(shelf.entries, shelf.periods, left.running, again)
         self._opened = Opened(driver, Desk(shelf, engine, driver))
-        for jid, state in (*left.ended.items(), *self._early):
+        for jid, state in {**left.ended, **self._early}.items():
             driver.ended(jid, state)
         self._early.clear()
         self._tasks.append(shelf.open(self._keep, driver.load, around.fatal))

@@ -373,8 +373,9 @@ class _Work:
     def failed(self, begin: Begin, reason: str) -> None:
         """A run that could not begin: say so to the engine and to the log."""
         occurrence = begin.occurrence
-        _log.error("cannot run %s: %s", occurrence.schedule, reason,
-                   extra={"action": "schedule.failed", "jid": occurrence.jid})
+        limited(_log, f"failed {occurrence.schedule}").error(
+            "cannot run %s: %s", occurrence.schedule, reason,
+            extra={"action": "schedule.failed", "jid": occurrence.jid})
         self._put(lambda now: self._engine.failed(occurrence.key, reason, now))
 
     async def close(self) -> None:
