@@ -53,7 +53,8 @@ def _load(load: Mapping[str, Any]) -> Iterable[str]:
     busiest = load["busiest"]
     if not busiest:
         return
-    yield f"{load['starts']} jobs begin in all; the busiest minutes of the day, each on its worst day"
+    jobs = "1 job begins" if load["starts"] == 1 else f"{load['starts']} jobs begin"
+    yield f"{jobs} in all; the busiest minutes of the day, each on its worst day"
     most = busiest[0]["starts"]
     width = max(len(str(item["starts"])) for item in busiest)
     for item in busiest:

@@ -302,7 +302,8 @@ def simulate(master: Master, **options: str) -> Report:
 
     found = ahead(master, read(options, clock.wall()))
     problems = found["problems"]
-    note = "" if problems else f"no problems in {sum(len(entry['members']) for entry in found['entries'])} entries"
+    count = sum(len(entry["members"]) for entry in found["entries"])
+    note = "" if problems else f"no problems in {count} {'entry' if count == 1 else 'entries'}"
     return Report("simulation", found, Exit.FAILED if problems else Exit.OK, note)
 
 
