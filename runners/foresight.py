@@ -96,13 +96,23 @@ def known(file: str | None) -> Known:
 # inside
 
 
-def _ahead(members: Iterable[Member], problems: Sequence[str], wanted: Options,
+def _ahead(members: Sequence[Member], problems: Sequence[str], wanted: Options,
            past: Mapping[str, Durations]) -> dict[str, Any]:
     past = {**past, **{name: Durations(0, seconds, seconds, seconds) for name, seconds in wanted.took.items()}}
     found = simulate([_chosen(member, wanted.name) for member in members], wanted.begin, wanted.end, past, offset,
                      clock.local_zone())
-    found["problems"][:0] = problems
+    found["problems"][:0] = [*problems, *(line for member in members for line in _unfollowed(member, wanted.name))]
     return found
+
+
+def _unfollowed(member: Member, name: str) -> Iterator[str]:
+    """What the chosen entries name to come after them, and is not there."""
+    for entry in _chosen(member, name).entries.values():
+        for key in ("then", "on_failure"):
+            for follow in getattr(entry, key):
+                if follow.entry not in member.entries:
+                    yield (f"{member.id}: {entry.name}: {key} names '{follow.entry}', and there is no such entry"
+                           f"{nearest(follow.entry, member.entries)}")
 
 
 def _of_file(path: Path) -> tuple[list[Member], list[str]]:

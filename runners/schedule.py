@@ -288,8 +288,9 @@ def simulate(master: Master, **options: str) -> Report:
     """Look ahead: the runs of all entries, changes of the clock, runs that must overlap, the load of the fleet.
 
     The entries are those of the minions that are connected, or of `file`: a settings file, a file of schedule.d, or a
-    folder of them; then no master is needed. The exit code is 1 when an entry cannot be used, can never run, or has
-    runs that must overlap: they usually take longer than there is between them, by the last 20 runs in the ledger.
+    folder of them; then no master is needed. The exit code is 1 when an entry cannot be used, can never run, names an
+    entry to follow that is not there, or has runs that must overlap: they usually take longer than there is between
+    them, by the last 20 runs in the ledger.
 
     Options: from=TIME (an ISO time, now by default), days=7, name=GLOB of entries, minion=GLOB, file=PATH,
     took.ENTRY=DURATION, which says how long a run takes in the place of the past.

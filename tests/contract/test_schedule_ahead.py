@@ -61,6 +61,7 @@ def test_a_file_is_looked_at_without_a_master(here: Here) -> None:  # B07
     ("{function: a.b, at: '12:00', during: night}", (), "none of its times lies in its window"),
     ("{function: a.b, once: '2020-01-01T00:00'}", (), "none of its times is still to come"),
     ("{function: a.b, every: 5m}", ("took.bad=6m",), "one usually takes 6 minutes, so 288 of 576 are skipped"),
+    ("{function: a.b, at: '12:00', then: reindx}", (), "then names 'reindx', and there is no such entry; did you mean"),
     ("{function: a.b, every: 5x}", (), "s.yaml line 2: schedule 'bad': every"),
     ("{function: a.b, cron: '* * * * *', at: '12:00'}", (), "s.yaml line 2: schedule 'bad'"),
 ])
