@@ -12,8 +12,10 @@ from common.schedule.model import Decision, Entry, Moment, Standing, Waiting
 from common.schedule.periods import Period
 from common.schedule.planner import Planner
 from common.schedule.slot import Slot
-from common.schedule.standings import restore
+from common.schedule.standings import restore, standing_of
 
+_REMEMBERED = 10_000
+"""Deleted entries of whom it is known what they decided, until the daemon starts again."""
 _DISABLED = Refusal("skipped_paused", "the entry is disabled")
 _DELETED = Refusal("skipped_paused", "the entry was deleted")
 
@@ -32,6 +34,8 @@ class Loading:
         self._gate = gate
         self._planner = planner
         self._periods: dict[str, Period] = {}
+        self._deleted: dict[str, Standing] = {}
+        """What entries that were deleted had decided: one that comes back under its name decides nothing twice."""
 
     def load(self, entries: Mapping[str, Entry], periods: Mapping[str, Period], now: Moment) -> list[Decision]:
         """These are the entries from now on; those whose planned times did not change keep all their state."""
@@ -69,7 +73,7 @@ class Loading:
         slot = Slot(entry, self._who, self._zone, periods)
         self._board.slots[entry.name] = slot
         slot.running = self._board.runs_of(entry.name)
-        standing = self._standings.get(entry.name)
+        standing = self._standings.get(entry.name) or self._deleted.pop(entry.name, None)
         if standing is None:
             slot.plan_from(now)
         else:
@@ -83,6 +87,10 @@ class Loading:
         """Its runs end as they end; what waits never begins."""
         slot = self._board.slots[name]
         self._gate.turn_away(slot, _DELETED, now, out)
+        old = standing_of(slot)
+        self._deleted[name] = Standing(name=name, decided=old.decided, turn=old.turn, lap=old.lap, high=old.high)
+        if len(self._deleted) > _REMEMBERED:
+            del self._deleted[next(iter(self._deleted))]
         del self._board.slots[name]
         self._board.dropped.add(name)
         self._board.disarm(name)

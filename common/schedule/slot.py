@@ -110,21 +110,28 @@ class Slot:
     # planning
 
     def plan_from(self, now: Moment) -> None:
-        """Plan anew, as if nothing had ever run."""
+        """Plan anew from now on; what the wall clock planned and has its verdict keeps it, whatever the clock shows."""
         entry = self.entry
         self.trigger = fingerprint(entry) if entry.enabled else ""
-        self.plan, self.next, self.decided = None, None, None
-        self.skips.clear()
-        self.moved.clear()
+        decided = self.decided or 0.0
+        if self.counted:
+            self.decided = None
+        self.plan, self.next = None, None
         if not entry.enabled:
             return
         trigger = trigger_of(entry, self.zone)
         if trigger is not None:
-            # A single time that is past was never decided: it is made up for, or missed.
-            self.decided = 0.0 if entry.once is not None else now.wall
+            # A single time that is past, and was never decided, is made up for, or missed.
+            since = 0.0 if entry.once is not None else now.wall
+            self.decided = since if self.decided is None else max(self.decided, since)
             self.plan = OnWall(trigger)
             self.next = self.plan.next_after(self.decided)
+            if self.high > now.wall or self.lap > self.turn:
+                self.turn = self.lap + 1  # times that it made up itself may come again
+            self.forget_the_future(now.wall)
         elif (entry.every is not None or entry.continuous) and not (self.rests and self.busy):
+            if decided > now.wall or self.turn > self.lap:
+                self.lap, self.high = max(self.lap, self.turn) + 1, 0.0
             first = self.start if self.start > now.wall else now.wall + self.interval
             self.count_from(first + (self.spread if self.rests else 0.0))
 
@@ -187,10 +194,16 @@ class Slot:
     def new_time(self, wall: float) -> float:
         """A planned time near `wall`, as occurrences carry it, that no run of this entry ever had."""
         found = self._fresh(math.floor(wall * 1000) / 1000)
-        while self.plan is not None and self.plan.next_after(found - 0.0005) == made(found):
+        while self._is_planned(made(found)):
             found += 0.001
         self.high = made(found)
         return _marked(self.high, self.lap)
+
+    def _is_planned(self, time: float) -> bool:
+        """Whether a run of the plan, or of the one before an edit, has that time."""
+        if time in (self.decided, self.standing.last_planned):
+            return True
+        return self.plan is not None and self.plan.next_after(time - 0.0005) == time
 
     def _fresh(self, time: float) -> float:
         """That time, or the one after the last that was made up; a clock that was set back begins another turn."""

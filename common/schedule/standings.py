@@ -14,7 +14,7 @@ from common.schedule.triggers import fingerprint, trigger_of
 def standing_of(slot: Slot) -> Standing:
     """What must survive a restart."""
     return structs.replace(
-        slot.standing, trigger=slot.trigger, decided=slot.decided if isinstance(slot.plan, OnWall) else None,
+        slot.standing, trigger=slot.trigger, decided=None if slot.counted else slot.decided,
         planned=slot.next if slot.counted else None, runs=slot.runs, failures=slot.failures, paused=slot.paused,
         skips=tuple(sorted(slot.skips)), moved=tuple(sorted(slot.moved.items())), waiting=tuple(slot.waiting),
         turn=slot.turn, lap=slot.lap, high=slot.high)
@@ -26,11 +26,11 @@ def restore(slot: Slot, standing: Standing, now: Moment) -> None:
     slot.runs, slot.failures, slot.paused = standing.runs, standing.failures, standing.paused
     slot.turn, slot.lap, slot.high = standing.turn, standing.lap, standing.high
     slot.waiting = list(standing.waiting)
+    slot.decided, slot.skips, slot.moved = standing.decided, set(standing.skips), dict(standing.moved)
     if not slot.entry.enabled or standing.trigger != fingerprint(slot.entry):
         slot.plan_from(now)
         return
     slot.trigger = standing.trigger
-    slot.skips, slot.moved = set(standing.skips), dict(standing.moved)
     trigger = trigger_of(slot.entry, slot.zone)
     if trigger is not None:
         slot.plan = OnWall(trigger)

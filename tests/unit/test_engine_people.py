@@ -237,6 +237,39 @@ def test_an_edit_of_the_times_moves_the_next_run_at_once():
     assert host.shown()["next"] == T0 + HOUR + 1800
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_no_edit_makes_a_planned_time_come_twice(restart: bool):
+    """S25, P08, F20: not while the clock shows an hour again, not by disabling and enabling what has run."""
+    host = Host(entry(**HOURLY), entry("once", once="2026-01-05T01:00:00"))
+    host.pass_time(HOUR + 60)
+    host.set_clock(-600.0)
+    host.load(*(structs.replace(one, enabled=False) for one in host.entries.values()))
+    if restart:
+        host.start()
+    host.load(entry(cron="*/30 * * * *"), entry("once", once="2026-01-05T01:00:00"))
+    host.pass_time(HOUR)
+    assert host.told() == [(HOUR, "ran"), (1.5 * HOUR, "ran")]
+    assert host.told("once") == [(HOUR, "ran")]
+    assert host.shown("once")["status"] == "finished"
+
+
+def test_an_entry_that_comes_back_decides_nothing_twice():
+    """S25: deleted, and added again by its name."""
+    host = Host(entry(**HOURLY), entry("once", once="2026-01-05T01:00:00"), entry("hand"))
+    host.pass_time(HOUR + 60)
+    host.do(host.engine.run("hand", "ann", host.now))
+    old = list(host.entries.values())
+    host.load()
+    assert not host.standings
+    host.load(*old)
+    host.do(host.engine.run("hand", "ann", host.now))
+    host.set_clock(-HOUR)
+    host.pass_time(2 * HOUR)
+    assert host.told() == [(HOUR, "ran"), (2 * HOUR, "ran")]
+    assert host.told("once") == [(HOUR, "ran")]
+    assert len(host.told("hand")) == 2
+
+
 def test_an_edit_during_a_run_survives_its_end():
     """P25, I14."""
     host = Host(entry(**HOURLY), job_seconds=None)

@@ -18,7 +18,7 @@ from msgspec import structs
 
 from common.errors import JrError
 from common.schedule import splay
-from common.schedule.model import BEGUN, Check, Entry
+from common.schedule.model import BEGUN, Check, Entry, Follow
 from common.schedule.periods import Period
 from common.schedule.triggers import trigger_of
 from common.states import State
@@ -40,8 +40,10 @@ def random_entry(rng: Random, name: str, names: list[str], wall: float) -> Entry
     if "once" in trigger:
         trigger["once"] = datetime.fromtimestamp(wall + rng.uniform(-3, 20) * HOUR, UTC).isoformat()
     overlap = rng.choice(["skip", "skip", "queue", "kill", "allow"])
+    follows = tuple(Follow(entry=other, delay=rng.choice([0.0, 45.0])) for other in names if rng.random() < 0.1)
     return entry(
-        name, **trigger, overlap=overlap, allow=rng.choice([2, 3]) if overlap == "allow" else 1,
+        name, **trigger, then=follows, on_failure=follows[:1],
+        overlap=overlap, allow=rng.choice([2, 3]) if overlap == "allow" else 1,
         catch_up=rng.choice(["none", "last", "last", "all"]), catch_up_window=rng.choice([600.0, HOUR, DAY]),
         start_deadline=rng.choice([None, None, 30.0, HOUR]), splay=rng.choice([0.0, 0.0, 40.0]),
         retries=rng.choice([0, 0, 2]), retry_delay=rng.choice([0.0, 30.0]), retry_backoff=2.0,
@@ -62,6 +64,8 @@ class Storm:
         periods = {"day": Period({"monday": "06:00-22:00", "day 1 - 31": "08:00-20:00"}, zone),
                    "lunch": Period({"day 1 - 31": "12:00-13:00"}, zone)}
         self.highest = self.begin
+        self.edits = False
+        """Whether people also change what is planned."""
         self.host = Host(*entries, wall=self.begin, zone=zone, periods=periods, job_seconds=None)
         self.host.answer = lambda key: rng.choice([True, True, False, None])
 
@@ -153,8 +157,12 @@ class Storm:
     def reload(self) -> None:
         """Edits that change no planned time."""
         host, rng = self.host, self.rng
-        host.load(*(structs.replace(one, timeout=rng.choice([None, 5.0]), retries=rng.choice([one.retries, 1]))
-                    for one in host.entries.values()))
+        edited = [structs.replace(one, timeout=rng.choice([None, 5.0]), retries=rng.choice([one.retries, 1]))
+                  for one in host.entries.values()]
+        if self.edits:
+            edited = [rng.choice([one, structs.replace(one, enabled=not one.enabled),
+                                  random_entry(rng, one.name, list(host.entries), host.wall)]) for one in edited]
+        host.load(*edited)
 
     def settle(self) -> None:
         """The storm is over: all is well, and beyond all times that any clock showed."""
@@ -182,6 +190,17 @@ def test_every_planned_time_has_exactly_one_verdict(seed: int):
     assert len({one.jid for one in host.begun}) == len(host.begun), "a jid began twice"
     for one in host.entries.values():
         check_entry(host, one, storm.begin)
+
+
+@pytest.mark.parametrize("seed", range(1000, 1040))
+def test_no_edit_makes_a_run_begin_twice(seed: int):
+    """S25, F37, P25: whatever is edited, disabled and enabled; the journal of `Host` refuses a second verdict."""
+    storm = Storm(seed)
+    storm.edits = True
+    for _ in range(60):
+        storm.step()
+    storm.settle()
+    assert len({one.key for one in storm.host.begun}) == len(storm.host.begun)
 
 
 def check_entry(host: Host, one: Entry, begin: float) -> None:
