@@ -118,6 +118,8 @@ def test_a_run_by_hand_gives_its_jid_and_a_disabled_entry_refuses(fleet: Fleet) 
 
 def test_a_single_time_runs_once(fleet: Fleet) -> None:
     """F05, P11: the agent, which had nothing to do, wakes for it."""
+    begun = verdict(fleet, "at-start")  # F07
+    assert (begun["verdict"], begun["cause"]) == ("ran", "run_on_start")
     at = int(clock.wall()) + 2
     call(fleet, "add", "single", "function=test.ping", f"once={utc(at)}")
     assert call(fleet, "show_next_fire_time", "single", "count=5")["next"] == [at]
