@@ -274,11 +274,11 @@ class Scheduler:
     async def _take(self, turns: list[_Turn]) -> None:
         taken: list[tuple[_Turn, list[Decision]]] = []
         for turn in turns:
-            decisions = await self._ask_engine(turn)
+            decisions = await _taken(turn)
             if decisions is not None:
                 taken.append((turn, decisions))
         decisions = [decision for _, some in taken for decision in some]
-        step, begins = self._step(decisions, tuple(turn.ended for turn in turns if turn.ended is not None))
+        step, begins = _step(self._engine, decisions, tuple(turn.ended for turn in turns if turn.ended is not None))
         if not _is_empty(step) or self._hold != step.hold:
             begins = await self._commit(step, begins, turns)
         self._hold = step.hold
@@ -289,29 +289,6 @@ class Scheduler:
             if turn.done is not None and not turn.done.done():
                 turn.done.set_result(some)
         self._work.do(decisions, begins)
-
-    async def _ask_engine(self, turn: _Turn) -> list[Decision] | None:
-        """What it decides; None when it decides nothing, since it refused, or since who asked has given up."""
-        if turn.done is not None and turn.done.done():
-            return None
-        try:
-            return turn.call(moment())
-        except JrError as error:
-            if turn.done is None:
-                _log.error("%s", error, extra={"action": "schedule.refused"})
-            turn.refuse(error)
-        except Exception as error:  # a fault of the engine must not end the daemon, and with it all other work
-            _log.exception("the scheduler failed, and goes on", extra={"action": "schedule.fault"})
-            turn.refuse(JrError(f"cannot change the schedule: {type(error).__name__}"))
-            await asyncio.sleep(_PAUSE)
-        return None
-
-    def _step(self, decisions: list[Decision], ended: tuple[Jid, ...]) -> tuple[Step, list[Begin]]:
-        begins = [decision for decision in decisions if isinstance(decision, Begin)]
-        standings, dropped = self._engine.changed()
-        judged = [decision.occurrence for decision in decisions if isinstance(decision, Begin | Judge)]
-        return Step(occurrences=tuple(judged), standings=tuple(standings), dropped=tuple(dropped),
-                    hold=self._engine.held, ended=ended), begins
 
     async def _commit(self, step: Step, begins: list[Begin], turns: list[_Turn]) -> list[Begin]:
         """Write it, however long that takes; the runs that may still begin then.
@@ -419,6 +396,31 @@ class _Work:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             _log.error("%s", error, exc_info=error, extra={"action": "task.failed"})
+
+
+async def _taken(turn: _Turn) -> list[Decision] | None:
+    """What it decides; None when it decides nothing, since it refused, or since who asked has given up."""
+    if turn.done is not None and turn.done.done():
+        return None
+    try:
+        return turn.call(moment())
+    except JrError as error:
+        if turn.done is None:
+            _log.error("%s", error, extra={"action": "schedule.refused"})
+        turn.refuse(error)
+    except Exception as error:  # a fault of the engine must not end the daemon, and with it all other work
+        _log.exception("the scheduler failed, and goes on", extra={"action": "schedule.fault"})
+        turn.refuse(JrError(f"cannot change the schedule: {type(error).__name__}"))
+        await asyncio.sleep(_PAUSE)
+    return None
+
+
+def _step(engine: Engine, decisions: list[Decision], ended: tuple[Jid, ...]) -> tuple[Step, list[Begin]]:
+    begins = [decision for decision in decisions if isinstance(decision, Begin)]
+    standings, dropped = engine.changed()
+    judged = [decision.occurrence for decision in decisions if isinstance(decision, Begin | Judge)]
+    return Step(occurrences=tuple(judged), standings=tuple(standings), dropped=tuple(dropped),
+                hold=engine.held, ended=ended), begins
 
 
 def _is_empty(step: Step) -> bool:
