@@ -45,10 +45,10 @@ class Planner:
 
     def settle(self, slot: Slot, now: Moment, out: list[Decision]) -> None:
         """Deal with everything that is planned up to now."""
-        reach = now.wall - slot.splay
         first, plan = slot.next, slot.plan
-        if first is None or plan is None or first > reach or slot.finished:
+        if first is None or plan is None or first + slot.splay > now.wall or slot.finished:
             return
+        reach = max(first, now.wall - slot.splay)
         last = _last(plan, first, reach)
         if slot.skips or slot.moved or first != last or not slot.windows.is_open(first) or slot.paused:
             runs = self._settle_row(slot, first, last, now, out)

@@ -15,6 +15,8 @@ from common.schedule.plans import Rhythm
 from common.schedule.slot import Slot
 from common.schedule.triggers import fingerprint
 
+CHANGED_LIMIT = 1_000
+"""Runs to come of one entry that are skipped or postponed by hand."""
 SKIPPED = Refusal("skipped_paused", "skipped by hand")
 
 
@@ -104,6 +106,9 @@ def _that_waits(slot: Slot, planned: float | None) -> Waiting | None:
 
 
 def _named(slot: Slot, planned: float | None, verb: str) -> float:
+    if len(slot.skips) + len(slot.moved) >= CHANGED_LIMIT:
+        raise UsageError(f"cannot {verb} the schedule '{slot.entry.name}': {CHANGED_LIMIT} of its runs are skipped or "
+                         "postponed already; disable it instead")
     raw = slot.planned_at(planned)
     if raw is None:
         what = "nothing is planned" if planned is None else "nothing is planned at that time"

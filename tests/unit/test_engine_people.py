@@ -6,6 +6,7 @@ import pytest
 from msgspec import structs
 
 from common.errors import NotFoundError, UsageError
+from common.schedule import verbs
 from common.schedule.model import Check, Follow
 from common.states import State
 from tests.lib.driven import DAY, HOUR, T0, Host, entry
@@ -93,6 +94,16 @@ def test_skip_a_run():
     for planned in (T0 + 100, T0 + HOUR, T0):
         with pytest.raises(UsageError, match="nothing is planned at that time"):
             host.engine.skip("e", planned, host.now)
+
+
+def test_skips_have_a_bound(monkeypatch: pytest.MonkeyPatch):
+    """All of them stand in the journal at each change of the entry."""
+    monkeypatch.setattr(verbs, "CHANGED_LIMIT", 5)
+    host = Host(entry(every=60.0, base="grid"))
+    for _ in range(verbs.CHANGED_LIMIT):
+        host.do(host.engine.skip("e", None, host.now))
+    with pytest.raises(UsageError, match="disable it instead"):
+        host.engine.skip("e", None, host.now)
 
 
 def test_postpone_a_run():
