@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, tzinfo
-from typing import Any, NamedTuple
+from typing import Any
 
 from common.errors import NotFoundError, UsageError
 from common.schedule.calendars import parse_period
@@ -15,6 +15,7 @@ from common.schedule.cron import check_cron
 from common.schedule.entries import parse_entry
 from common.schedule.explain import explain
 from common.schedule.forecast import Outlook, following, outlook
+from common.schedule.known import Known
 from common.schedule.model import Entry
 from common.schedule.periods import Period
 from common.schedule.triggers import instant
@@ -33,16 +34,6 @@ _DAY = 86_400
 _GIVEN = "given"
 _FUNCTION = "test.ping"
 """Of an entry that is only asked for its times."""
-
-
-class Known(NamedTuple):
-    """What names may mean, and the zone of times that name none."""
-
-    entries: Mapping[str, Entry]
-    periods: Mapping[str, Period]
-    zone: tzinfo
-    written: Mapping[str, Mapping[Any, Any]] = {}
-    """The periods as they are written."""
 
 
 def written(known: Known) -> dict[str, Any]:
