@@ -99,7 +99,7 @@ async def at_work(shell: Shell, source: Source, defaults: Defaults, runners: Cal
     engine = Engine(str(MASTER), clock.local_zone(), hands.mint, kept.standings(store), hold, moment())
     scheduler = Scheduler(engine, hands)
     shell.watchers.on_done(lambda event: _ended(hands, scheduler, event))
-    scheduler.open(shelf.entries, shelf.periods, runs)
+    scheduler.open(shelf.entries, shelf.periods, runs, fatal=fatal)
     for jid, state in _over(shell, store, runs):
         scheduler.ended(jid, state)
     watching = shelf.open(hands.keep, scheduler.load, fatal)

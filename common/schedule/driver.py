@@ -9,11 +9,13 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from msgspec import Struct, structs
 
 from common import clock
+from common.aio import guarded
 from common.errors import JrError
 from common.ids import Jid
 from common.log import limited
@@ -134,6 +136,8 @@ class Scheduler:
         self._asked: dict[Key, asyncio.Future[Occurrence]] = {}
         """Runs by hand whose `should_run` is being asked."""
         self._verbs = 0
+        self._next: tuple[Mapping[str, Entry], Mapping[str, Period]] | None = None
+        """Entries and periods that wait for their turn: only the last ones count."""
         self._wake = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -144,10 +148,12 @@ class Scheduler:
     # the daemon's
 
     def open(self, entries: Mapping[str, Entry], periods: Mapping[str, Period],
-             running: Iterable[Occurrence] = (), again: Iterable[Begin] = ()) -> None:
+             running: Iterable[Occurrence] = (), again: Iterable[Begin] = (), *,
+             fatal: Callable[[str], None] = _log.critical) -> None:
         """Begin to work.
 
         `running` go on from an earlier start of the daemon; `again` stand in the journal, and their jobs are begun now.
+        `fatal` is told when no more work can be done.
         """
         repeated = list(again)
         for occurrence in (*running, *(begin.occurrence for begin in repeated)):
@@ -155,7 +161,7 @@ class Scheduler:
         self._put(lambda now: self._engine.load(entries, periods, now))
         for begin in repeated:
             self._work.begin(begin)
-        self._worker = asyncio.get_running_loop().create_task(self._serve(), name="schedule")
+        self._worker = guarded(self._serve, "the schedule", fatal)
 
     async def close(self) -> None:
         """Begin nothing any more; what runs goes on, and what is decided and not in the journal never was."""
@@ -180,7 +186,10 @@ class Scheduler:
 
         They are so also when this raises JrError: they are durable elsewhere, and the journal has yet to follow.
         """
-        self._put(lambda now: self._engine.load(entries, periods, now))
+        # While the journal takes nothing, whoever has new entries comes again and again.
+        if self._next is None:
+            self._put(self._load_next)
+        self._next = (entries, periods)
         await self._do(lambda now: [])
 
     async def run(self, name: str, by: str, *, force: bool = False) -> Occurrence | None:
@@ -231,6 +240,11 @@ class Scheduler:
             self._asked.pop(asked, None)
 
     # turns
+
+    def _load_next(self, now: Moment) -> list[Decision]:
+        assert self._next is not None
+        (entries, periods), self._next = self._next, None
+        return self._engine.load(entries, periods, now)
 
     def _put(self, call: Call, ended: Jid | None = None, done: asyncio.Future[list[Decision]] | None = None) -> None:
         self._turns.append(_Turn(call, ended, done))
@@ -339,13 +353,13 @@ class _Work:
         for decision in decisions:
             match decision:
                 case Ask():
-                    self._spawn(self._ask(decision))
+                    self._spawn(self._ask(decision), partial(self._answered, decision, True))
                 case End():
-                    self._spawn(self._end(decision))
+                    self._spawn(self._end(decision), lambda error: None)
 
     def begin(self, begin: Begin) -> None:
         """Begin a run that is in the journal."""
-        self._spawn(self._begin(begin))
+        self._spawn(self._begin(begin), lambda error: self.failed(begin, f"its start failed: {error}"))
 
     def failed(self, begin: Begin, reason: str) -> None:
         """A run that could not begin: say so to the engine and to the log."""
@@ -378,6 +392,9 @@ class _Work:
             limited(_log, f"ask {ask.key.schedule}").warning(
                 "cannot ask whether %s should run, so it runs: %s", ask.key.schedule, error,
                 extra={"action": "schedule.unasked"})
+        self._answered(ask, yes, reason)
+
+    def _answered(self, ask: Ask, yes: bool, reason: str) -> None:
         self._put(lambda now: self._engine.answered(ask.key, yes, now, reason))
 
     async def _end(self, end: End) -> None:
@@ -386,16 +403,18 @@ class _Work:
         except JrError as error:
             _log.error("cannot end %s: %s", end.jid, error, extra={"action": "schedule.unended", "jid": end.jid})
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None], lost: Callable[[str], None]) -> None:
+        """`lost` is told the kind of a fault, so that no entry waits for ever for what comes no more."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._finished)
+        task.add_done_callback(partial(self._finished, lost))
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
+    def _finished(self, lost: Callable[[str], None], task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
             _log.error("%s", error, exc_info=error, extra={"action": "task.failed"})
+            lost(type(error).__name__)
 
 
 async def _taken(turn: _Turn) -> list[Decision] | None:

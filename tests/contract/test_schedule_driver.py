@@ -274,3 +274,53 @@ def test_whoever_waits_is_told_that_the_daemon_ends() -> None:
             await loading
 
     asyncio.run(story())
+
+
+def test_a_fault_of_the_hands_leaves_no_entry_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for what nobody thought of, a run has its verdict, and the next one may begin."""
+    async def fault(_: object) -> bool:
+        raise ZeroDivisionError
+
+    async def story(world: World) -> None:
+        monkeypatch.setattr(world.hands, "begin", fault)
+        await world.scheduler.run("hand", "ann")
+        await world.until(lambda: world.verdicts() == ["ran", "failed_to_start"])
+        monkeypatch.undo()
+        monkeypatch.setattr(world.hands, "ask", fault)
+        run = await world.scheduler.run("asked", "ann")
+        assert run is not None
+        assert run.verdict == "ran"
+
+    play(story)
+
+
+def test_a_fault_of_the_journal_ends_the_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fault(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async def story() -> None:
+        world, told = World(), asyncio.get_running_loop().create_future()
+        world.scheduler.open(parsed(ENTRIES), {}, fatal=told.set_result)
+        await world.scheduler.hold("ann")
+        monkeypatch.setattr(world.hands, "commit", fault)
+        releasing = asyncio.create_task(world.scheduler.release("run"))
+        assert await asyncio.wait_for(told, 60.0) == "the schedule failed: ZeroDivisionError"
+        await world.scheduler.close()
+        releasing.cancel()
+
+    asyncio.run(story())
+
+
+def test_of_entries_that_cannot_be_kept_yet_only_the_last_ones_wait() -> None:
+    async def story(world: World) -> None:
+        world.hands.full = "No space left on device"
+        with pytest.raises(JrError):
+            await world.scheduler.hold("ann")
+        for number in range(20):
+            with pytest.raises(JrError):
+                await world.scheduler.load(parsed({f"e{number}": {"function": "test.ping"}}), {})
+        assert len(world.scheduler._turns) == 1
+        world.hands.full = ""
+        await world.until(lambda: [row["name"] for row in world.engine.view(moment())] == ["e19"])
+
+    play(story)
