@@ -81,7 +81,7 @@ _COUNT_UNTOLD = "SELECT count(*) FROM occurrence WHERE seq > ?"
 _OLD = """DELETE FROM occurrence WHERE seq IN (
           SELECT seq FROM occurrence WHERE seq <= ? AND ended = 1 AND at < ? ORDER BY seq LIMIT ?)"""
 _SURPLUS = """DELETE FROM occurrence WHERE seq IN (
-              SELECT seq FROM occurrence WHERE seq <= ? AND ended = 1 ORDER BY seq LIMIT ?)"""
+              SELECT seq FROM occurrence WHERE seq > ? AND seq <= ? AND ended = 1 ORDER BY seq LIMIT ?)"""
 
 
 class JournalError(JrError):
@@ -187,8 +187,8 @@ class Journal:
             return
         while self._transact(lambda connection: connection.execute(_OLD, (self._noted, before, _TIDY)).rowcount):
             pass
-        self._cut(_COUNT_NOTED, KEPT, self._noted)
-        if dropped := self._cut(_COUNT_UNTOLD, UNTOLD, _LAST):
+        self._cut(_COUNT_NOTED, KEPT, 0, self._noted)
+        if dropped := self._cut(_COUNT_UNTOLD, UNTOLD, self._noted, _LAST):
             _log.error("dropping the %d oldest verdicts of the schedule: %d wait for the master already", dropped,
                        UNTOLD, extra={"action": "journal.dropped"})
 
@@ -200,11 +200,11 @@ class Journal:
 
     # inside
 
-    def _cut(self, counted: str, most: int, up_to: int) -> int:
-        """Remove the oldest up to this place, as far as there are more than `most`; how many."""
+    def _cut(self, counted: str, most: int, behind: int, up_to: int) -> int:
+        """Remove the oldest between two places, as far as there are more than `most`; how many."""
         def work(connection: sqlite3.Connection) -> int:
             count: int = connection.execute(counted, (self._noted,)).fetchone()[0]
-            return connection.execute(_SURPLUS, (up_to, max(0, min(count - most, _TIDY)))).rowcount
+            return connection.execute(_SURPLUS, (behind, up_to, max(0, min(count - most, _TIDY)))).rowcount
 
         total = 0
         while cut := self._transact(work):

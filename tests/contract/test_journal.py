@@ -141,6 +141,10 @@ def test_there_is_a_bound_and_it_is_told(
     journal.noted(journal.page()[0])
     journal.tidy(0.0)
     assert count(tmp_path) == 20
+    journal.write(Step(occurrences=tuple(run(number, "missed") for number in range(100, 131))))
+    journal.tidy(0.0)
+    assert count(tmp_path) == 50, "what the master has makes no room for what it has not"
+    assert "dropping the 1 oldest" in caplog.text
 
 
 def count(state: Path) -> int:
