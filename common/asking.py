@@ -56,7 +56,7 @@ async def _outside(question: dict[str, Any]) -> dict[str, Any]:
         raise JrError(f"cannot start its process: {error.strerror}") from error
     try:
         async with asyncio.timeout(_LOADING):
-            out, _ = await process.communicate(json.dumps(question).encode())
+            out, _ = await process.communicate(packing.pack(question))
         answer: dict[str, Any] = json.loads(out)
     except TimeoutError:
         raise JrError(f"it does not answer within {_LOADING:.0f} s") from None

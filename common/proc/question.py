@@ -1,6 +1,6 @@
 """A function that is only asked for its answer: no job, no record, no return. A small supervisor for one question.
 
-`python -m common.proc.question`: the question as JSON on stdin, the answer as JSON on stdout. What the function starts
+`python -m common.proc.question`: the question packed on stdin, the answer as JSON on stdout. What the function starts
 is killed at the end, and at the time limit; all of it is reaped here. Told to end (SIGTERM), it kills and ends as well.
 """
 
@@ -59,7 +59,7 @@ def _read(watch: Watch, ended: ending.Ending) -> dict[str, Any]:
 def main() -> None:
     """Read the question, and answer it."""
     gc.disable()  # it lives for a moment
-    question = json.loads(sys.stdin.buffer.read())
+    question = msgpack.unpackb(sys.stdin.buffer.read(), strict_map_key=False)
     sys.stdout.write(json.dumps(answer(question)))
     sys.stdout.flush()
     os._exit(0)  # modules of users may have left threads behind that would hold up a tidy end

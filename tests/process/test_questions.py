@@ -93,7 +93,8 @@ def left(jid: Jid) -> list[int]:
 @pytest.mark.parametrize(("function", "args", "yes"), [
     ("cmd.run", ["true"], True), ("cmd.run", ["test -e /nowhere"], False), ("cmd.run", ["no-such-command"], False),
     ("cmd.run", ["head -c 1000000 /dev/zero"], True), ("cmd.exec", ["false"], False),
-    ("test.echo", [""], False), ("test.echo", ["no"], True), ("ours.busy", [], True), ("a.quiet", [], False)])
+    ("test.echo", [""], False), ("test.echo", ["no"], True), ("ours.busy", [], True), ("a.quiet", [], False),
+    ("test.echo", [b"\0"], True)])
 def test_a_function_answers_by_its_value_and_a_command_by_its_code(
         asker: Asker, jid: Jid, function: str, args: list[Any], yes: bool) -> None:
     assert ask(asker, jid, function, *args) is yes
