@@ -14,6 +14,9 @@ from common.errors import UsageError
 from common.text import escape
 
 FILE_LIMIT = 1024 * 1024
+VALUES_LIMIT = 1_000_000
+"""Values in a file with its aliases written out: ten lines of aliases to aliases can stand for more than memory takes.
+"""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ def _parse(text: str) -> Document:
             raise _Refused(": it must be a mapping, with a line such as `port: 4520` for each option")
         for key in _repeated(node):
             raise _Refused(f" line {key.start_mark.line + 1}: {escape(str(key.value)[:100])} stands there twice")
+        if _values(node, {}) > VALUES_LIMIT:
+            raise _Refused(f": its aliases stand for more than {VALUES_LIMIT} values")
         lines = {str(key.value): key.start_mark.line + 1 for key, _ in node.value}
         inner = {(str(key.value), str(name.value)): name.start_mark.line + 1
                  for key, value in node.value if isinstance(value, yaml.MappingNode) for name, _ in value.value}
@@ -97,6 +102,16 @@ def _parse(text: str) -> Document:
         return Document({str(key): value for key, value in values.items()}, lines, inner)
     finally:
         loader.dispose()
+
+
+def _values(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values it stands for; one that contains itself is counted once. `known` are those counted so far."""
+    if id(node) not in known:
+        known[id(node)] = 1
+        if isinstance(node, yaml.CollectionNode):
+            inner = (part for pair in node.value for part in (pair if isinstance(pair, tuple) else (pair,)))
+            known[id(node)] += sum(_values(part, known) for part in inner)
+    return known[id(node)]
 
 
 def _repeated(root: yaml.Node) -> Iterator[yaml.ScalarNode]:

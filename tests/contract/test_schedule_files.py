@@ -497,3 +497,16 @@ def test_one_that_ended_a_moment_ago_is_good_since_its_last_runs_may_lack_a_verd
     found = shelf_of(files.source)
     assert list(found.entries) == ["over"]
     assert found.problems == []
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_aliases_to_aliases_cost_their_file_and_no_memory(files: Files, merge: bool) -> None:
+    """Ten lines that stand for ten thousand million values."""
+    many = "<<: [{}]" if merge else "x: [{}]"
+    lines = ["l0: &l0 {a: 1, b: 2}"]
+    lines += [f"l{n}: &l{n} {{{many.format(', '.join([f'*l{n - 1}'] * 10))}}}" for n in range(1, 11)]
+    files.write("a.yaml", "\n".join(lines))
+    files.write("b.yaml", f"beat: {EVERY % '9s'}")
+    reading = files.reader.read()
+    assert files.problems(reading) == ["cannot use D/a.yaml: its aliases stand for more than 1000000 values"]
+    assert list(entries(reading)) == ["beat"]
