@@ -17,7 +17,7 @@ from common.errors import NotFoundError, UsageError
 from common.schedule import driver
 from common.schedule.book import Book
 from common.schedule.driver import Scheduler, moment
-from common.schedule.layers import Change
+from common.schedule.layers import Broken, Change
 from common.schedule.model import Moment, Occurrence
 from common.text import nearest
 
@@ -33,6 +33,7 @@ class Engine(driver.Engine, Protocol):
     """What is asked of the engine beside what drives it."""
 
     def view(self, now: Moment) -> list[dict[str, Any]]: ...
+    def view_one(self, name: str, now: Moment) -> dict[str, Any] | None: ...
     def upcoming(self, name: str, count: int, now: Moment) -> list[float]: ...
 
 
@@ -64,15 +65,19 @@ class Desk:
         """Every entry, with where it comes from, its next run and how the last one went; and those that are broken."""
         placed = self._shelf.book.placed
         rows = [{**row, **_origin(placed.get(row["name"]))} for row in self._engine.view(moment())]
-        return [*rows, *({"name": each.name, "origin": each.origin, "broken": each.problem}
-                         for each in self._shelf.book.broken)]
+        return [*rows, *map(_unusable, self._shelf.book.broken)]
 
     def show(self, name: str) -> dict[str, Any]:
         """One entry, as in `entries`."""
-        rows = {row["name"]: row for row in self.entries()}
-        if name not in rows:
-            raise NotFoundError(f"cannot find the schedule {name[:100]!r}: there is none{nearest(name, rows)}")
-        return rows[name]
+        book = self._shelf.book
+        row = self._engine.view_one(name, moment())
+        if row is not None:
+            return {**row, **_origin(book.placed.get(name))}
+        broken = {each.name: each for each in book.broken}
+        if name in broken:
+            return _unusable(broken[name])
+        names = [*book.placed, *broken]
+        raise NotFoundError(f"cannot find the schedule {name[:100]!r}: there is none{nearest(name, names)}")
 
     def status(self, name: str) -> dict[str, Any]:
         """Where one entry stands, without what it is."""
@@ -219,6 +224,10 @@ def _length(given: str | float) -> float:
     if not isinstance(given, str) or not given[-1:].isalpha():
         raise ValueError
     return parse_duration(given)
+
+
+def _unusable(broken: Broken) -> dict[str, Any]:
+    return {"name": broken.name, "origin": broken.origin, "broken": broken.problem}
 
 
 def _origin(placed: Any) -> dict[str, Any]:

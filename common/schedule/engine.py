@@ -191,6 +191,11 @@ class Engine:
         """Every entry as plain data: its fields, what is next, what was last."""
         return [view.described(slot, self._board.held, now.wall) for slot in self._board.slots.values()]
 
+    def view_one(self, name: str, now: Moment) -> dict[str, Any] | None:
+        """One entry, as in `view`; None when there is none."""
+        slot = self._board.slots.get(name)
+        return None if slot is None else view.described(slot, self._board.held, now.wall)
+
     def upcoming(self, name: str, count: int, now: Moment) -> list[float]:
         """When the entry runs next, splay and windows counted; fewer than `count` when there are no more."""
         return view.upcoming(self._named(name, "show the next runs of", now), count, now.wall)
