@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import tzinfo
 
-from common.schedule import verbs
+from common.schedule import policy, verbs
 from common.schedule.board import Board
 from common.schedule.gate import Gate, Refusal
 from common.schedule.model import Decision, Entry, Moment, Standing, Waiting
 from common.schedule.periods import Period
 from common.schedule.planner import Planner
+from common.schedule.plans import Rhythm
 from common.schedule.slot import Slot
 from common.schedule.standings import restore, standing_of
+from common.schedule.triggers import fingerprint
 
 _REMEMBERED = 10_000
 """Deleted entries of whom it is known what they decided, until the daemon starts again."""
@@ -59,6 +61,8 @@ class Loading:
             slot.entry = entry  # 1 equals true, and is another argument
             return None
         trigger, was_enabled = slot.trigger, slot.entry.enabled
+        if entry.enabled != was_enabled or fingerprint(entry) != trigger:
+            self._keep_splayed(slot, now, out)
         slot.set_entry(entry, self._who, self._zone, periods)
         if not entry.enabled:
             self._gate.turn_away(slot, _DISABLED, now, out)
@@ -86,6 +90,7 @@ class Loading:
     def _remove(self, name: str, now: Moment, out: list[Decision]) -> None:
         """Its runs end as they end; what waits never begins."""
         slot = self._board.slots[name]
+        self._keep_splayed(slot, now, out)
         self._gate.turn_away(slot, _DELETED, now, out)
         old = standing_of(slot)
         self._deleted[name] = Standing(name=name, decided=old.decided, turn=old.turn, lap=old.lap, high=old.high)
@@ -94,6 +99,24 @@ class Loading:
         del self._board.slots[name]
         self._board.dropped.add(name)
         self._board.disarm(name)
+
+
+    def _keep_splayed(self, slot: Slot, now: Moment, out: list[Decision]) -> None:
+        """What was planned up to now and waits for its splay alone waits by itself, whatever becomes of the plan."""
+        if not slot.splay or slot.next is None or slot.next > now.wall:
+            return
+        self._planner.settle(slot, now, out)
+        while (raw := slot.next) is not None and raw <= now.wall and not slot.finished:
+            one = Waiting(planned=slot.key_time(raw), due=raw + slot.splay)
+            if raw not in slot.skips and raw not in slot.moved:
+                if slot.paused or not slot.windows.is_open(raw):
+                    refusal = Refusal("skipped_paused", slot.paused) if slot.paused else Refusal("skipped_window")
+                    self._board.judge(slot, one, *refusal, now, out)
+                elif not slot.wait(one):
+                    self._board.judge(slot, one, "skipped_overlap", f"{policy.QUEUE_LIMIT} runs wait already", now, out)
+            if isinstance(slot.plan, Rhythm):
+                slot.high = max(slot.high, raw)
+            slot.move_on(raw)
 
 
 def _differ(old: Mapping[str, Period], new: Mapping[str, Period], names: Iterable[str]) -> bool:

@@ -248,6 +248,18 @@ def test_an_edit_of_the_times_moves_the_next_run_at_once():
     assert host.shown()["next"] == T0 + HOUR + 1800
 
 
+@pytest.mark.parametrize(("edited", "verdict"), [
+    ({"at": ("01:00", "05:00"), "splay": 600.0}, "ran"), ({"every": HOUR, "splay": 600.0}, "ran"),
+    ({"at": ("01:00",), "splay": 600.0, "enabled": False}, "skipped_paused"), (None, "skipped_paused")])
+def test_an_edit_loses_no_run_that_waits_for_its_splay(edited, verdict):
+    host = Host(entry(at=("01:00",), splay=600.0))
+    host.pass_time(HOUR + 1)
+    assert host.told() == []
+    host.load(*([] if edited is None else [entry(**edited)]))
+    host.pass_time(900)
+    assert [(one.planned, one.verdict) for one in host.journal] == [(T0 + HOUR, verdict)]
+
+
 @pytest.mark.parametrize("restart", [False, True])
 def test_no_edit_makes_a_planned_time_come_twice(restart: bool):
     """S25, P08, F20: not while the clock shows an hour again, not by disabling and enabling what has run."""
