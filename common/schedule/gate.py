@@ -92,7 +92,8 @@ class Gate:
         if one.cause != "plan" or one.attempt or one.patient:
             return
         for older in tuple(slot.waiting):
-            if older.cause == "plan" and not older.attempt and older.due <= now.wall and not older.patient:
+            let = slot.key_of(older) in slot.let
+            if older.cause == "plan" and not older.attempt and older.due <= now.wall and not older.patient and not let:
                 self.give_up(slot, older, HELD, now, out)
 
     def give_up(self, slot: Slot, one: Waiting, refusal: Refusal, now: Moment, out: list[Decision]) -> None:

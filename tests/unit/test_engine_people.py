@@ -42,6 +42,21 @@ def test_what_is_pending_runs_once_and_the_hold_goes_on():
     assert (len(host.begun), host.engine.held) == (3, None)
 
 
+def test_a_run_let_through_a_hold_is_not_replaced_while_it_is_asked():
+    """I05: the next planned run comes due before `should_run` has answered."""
+    host = Host(entry(should_run=Check(function="test.ping"), **HOURLY))
+    host.answer = lambda key: None
+    host.do(host.engine.hold("ann", host.now))
+    host.pass_time(HOUR)
+    host.do(host.engine.run_pending(host.now))
+    [asked] = host.asks
+    host.pass_time(HOUR)
+    host.do(host.engine.answered(asked, True, host.now))
+    assert [(one.planned, one.verdict) for one in host.begun] == [(T0 + HOUR, "late")]
+    host.do(host.engine.release(host.now, "drop"))
+    assert len(host.ledger) == 2
+
+
 def test_a_run_by_hand_disturbs_no_plan():
     """S24 run_job: it is an occurrence of its own, also twice in one moment and at a planned time."""
     host = Host(entry(**HOURLY), job_seconds=0.0)
