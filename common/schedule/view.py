@@ -13,6 +13,7 @@ from common.schedule.model import Hold, Waiting
 from common.schedule.plans import OnWall
 from common.schedule.slot import Slot
 from common.schedule.standings import standing_of
+from common.schedule.windows import HORIZON
 
 _LAST = ("last_planned", "last_verdict", "last_jid", "last_started", "last_ended", "last_state", "last_skipped")
 _TRIED = 10_000
@@ -46,19 +47,22 @@ def upcoming(slot: Slot, count: int, now: float) -> list[float]:
 
 
 def _planned(slot: Slot) -> Iterator[float]:
-    """When what is planned is due, inside its windows."""
+    """When what is planned is due, inside its windows; nothing more once five years let none of it through."""
     at, tried = slot.next, 0
-    left = slot.entry.max_runs
-    while slot.plan is not None and at is not None and tried < _TRIED and (left is None or slot.runs < left):
+    if slot.plan is None or at is None or slot.finished:
+        return
+    last = at
+    while at is not None and tried < _TRIED:
         tried += 1
         if at in slot.skips or at in slot.moved:
             at = slot.plan.next_after(at)
             continue
         if slot.windows.is_open(at):
             yield at + slot.splay
+            last = at
             at = slot.plan.next_after(at)
             continue
-        opening = slot.windows.next_opening(at)
+        opening = slot.windows.next_opening(at) if at <= last + HORIZON else None
         if opening is None:
             return
         # Intervals run as it opens, whatever their rhythm; the others at the next of their times.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 import pytest
 from msgspec import structs
 
 from common.errors import NotFoundError, UsageError
 from common.schedule import verbs
+from common.schedule.calendars import read_periods
 from common.schedule.model import Check, Follow
 from common.states import State
 from tests.lib.driven import DAY, HOUR, T0, Host, entry
@@ -384,3 +387,13 @@ def test_finished_and_started_again():
     host.load(structs.replace(host.entries["e"], once="2026-01-05T00:10:00"))
     host.pass_time(600)
     assert host.told() == [(5.0, "ran"), (600.0, "ran")]
+
+
+@pytest.mark.parametrize("days", ["monday", "february 29", "monday - sunday"])
+def test_an_entry_that_no_window_ever_lets_run_is_shown_as_such(days):
+    """The windows open again and again, and none of its times is in them: the calendar ends before the search would."""
+    periods, _ = read_periods({"night": {days: "02:00-02:10"}}, UTC)
+    host = Host(entry(cron="30 * * * *", during=("night",)), periods=periods)
+    assert (host.shown()["next"], host.shown()["status"]) == (None, "scheduled")
+    host.load(entry(cron="5 * * * *", during=("night",)))
+    assert len(host.engine.upcoming("e", 20, host.now)) == 20
