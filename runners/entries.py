@@ -47,7 +47,7 @@ def between(master: Master, name: str, new_name: str | None, source: str | None,
     if source is None or target is None:
         raise UsageError("cannot copy between minions: say both, as in source=m1 target='web*'")
     entry = _asked(master, source, "schedule.show", [name], {})
-    if "broken" in entry or "problem" in entry:
+    if not isinstance(entry, dict) or "broken" in entry or "problem" in entry:
         raise UsageError(f"cannot copy {name} of {source}: it cannot be used there")
     fields = {key: value for key, value in entry.items() if key in FIELDS}
     if HIDDEN in str(fields.get("kwargs")):
@@ -68,4 +68,4 @@ def _asked(master: Master, minion: str, function: str, args: list[Any], kwargs: 
     if pair["state"] != State.SUCCEEDED:
         reason = pair.get("stderr") or (pair.get("evidence") or {}).get("reason") or pair["state"]
         raise JrError(f"cannot do {function} on {minion}: {str(reason).strip()}")
-    return pair["return"]
+    return pair.get("return")

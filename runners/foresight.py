@@ -132,7 +132,11 @@ def _of_fleet(master: Master, minion: str) -> tuple[list[Member], list[str]]:
         if state != "succeeded" or periods.get(id, ("", None))[0] != "succeeded":
             problems.append(f"cannot ask {id} for its schedule: {state}")
             continue
-        member, wrong = _member(id, value, periods[id][1])
+        try:
+            member, wrong = _member(id, value, periods[id][1])
+        except (JrError, LookupError, TypeError, ValueError, OverflowError, OSError):
+            problems.append(f"cannot use what {id} says of its schedule")  # it may say anything
+            continue
         members.append(member)
         problems += wrong
     return members, problems
