@@ -119,6 +119,11 @@ def moment() -> Moment:
     return Moment(wall=clock.wall(), boot=clock.boottime())
 
 
+async def breathe() -> None:
+    """Let others have the loop for a moment, in the middle of something long."""
+    await asyncio.sleep(0)
+
+
 def start_within(begin: Begin, now: float) -> float:
     """Seconds from `now` in which the job of a decided run may still begin; none are left when it is not above 0."""
     left = begin.occurrence.at + START_WITHIN - now

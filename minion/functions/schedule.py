@@ -24,7 +24,7 @@ def _refusals() -> Iterator[None]:
 
 
 @inline(reads=True)
-def list_(*, agent: Agent) -> list[dict[str, Any]]:
+async def list_(*, agent: Agent) -> list[dict[str, Any]]:
     """The entries of this minion's schedule: where each comes from, its next run, how the last one went.
 
     An entry that cannot be used has `broken`, with the reason; the others go on without it.
@@ -32,7 +32,7 @@ def list_(*, agent: Agent) -> list[dict[str, Any]]:
     Example: jr '*' schedule.list
     """
     with _refusals():
-        return agent.schedule.entries()
+        return await agent.schedule.entries()
 
 
 @inline(reads=True)
