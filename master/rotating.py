@@ -12,7 +12,7 @@ from common.ids import MinionId
 from common.keys import fingerprint
 from common.requests import checked
 from master.bus import Bus, MasterPki
-from master.core.effects import KeyChanged, MinionDown
+from master.core.effects import Event, KeyChanged, MinionDown
 from master.core.keys import Keyring
 from master.events import Watch
 from master.requests import RekeyRequest, RotateRequest
@@ -65,13 +65,16 @@ async def _outcomes(watch: Watch, found: dict[MinionId, str]) -> None:
     try:
         async with asyncio.timeout(ANSWER):
             while {SILENT, OFFERED} & set(found.values()):
-                event = await watch.next()
-                if isinstance(event, KeyChanged) and found.get(event.minion) in (SILENT, OFFERED):
-                    found[event.minion] = event.state
-                elif isinstance(event, MinionDown) and found.get(event.minion) == SILENT:
-                    found[event.minion] = AWAY
+                _hear(await watch.next(), found)
     except TimeoutError:
         return
+
+
+def _hear(event: Event, found: dict[MinionId, str]) -> None:
+    if isinstance(event, KeyChanged) and found.get(event.minion) in (SILENT, OFFERED):
+        found[event.minion] = event.state
+    elif isinstance(event, MinionDown) and found.get(event.minion) == SILENT:
+        found[event.minion] = AWAY
 
 
 class Rekeying:

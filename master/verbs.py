@@ -23,7 +23,7 @@ from master import documents
 from master.audit import Audit
 from master.core.choice import chosen
 from master.core.core import StopWish, Wish
-from master.core.effects import JobDone, PairMoved, StopAnswered
+from master.core.effects import Event, JobDone, PairMoved, StopAnswered
 from master.events import Watch
 from master.records import Job, Minion, Pair
 from master.requests import (
@@ -290,14 +290,17 @@ async def _answers(watch: Watch, stop: str, done: dict[str, str]) -> None:
     try:
         async with asyncio.timeout(SIGNAL_ANSWER):
             while "sent" in done.values():
-                event = await watch.next()
-                if isinstance(event, StopAnswered) and event.answer.stop == stop:
-                    answer = event.answer
-                    done[event.minion] = f"{answer.outcome}: {answer.reason}" if answer.reason else answer.outcome
-                elif isinstance(event, PairMoved) and event.pair.state in TERMINAL:
-                    done[event.pair.minion] = f"terminal:{event.pair.state}"
+                _hear(await watch.next(), stop, done)
     except TimeoutError:
         return
+
+
+def _hear(event: Event, stop: str, done: dict[str, str]) -> None:
+    if isinstance(event, StopAnswered) and event.answer.stop == stop:
+        answer = event.answer
+        done[event.minion] = f"{answer.outcome}: {answer.reason}" if answer.reason else answer.outcome
+    elif isinstance(event, PairMoved) and event.pair.state in TERMINAL:
+        done[event.pair.minion] = f"terminal:{event.pair.state}"
 
 
 def _fitting(weights: Iterable[int]) -> int:

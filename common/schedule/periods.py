@@ -99,14 +99,16 @@ class Period:
         day = datetime.fromtimestamp(begin, UTC).astimezone(self.zone).date() - timedelta(days=self._spill)
         last = datetime.fromtimestamp(end, UTC).astimezone(self.zone).date()
         while day <= last:
-            for days, times in self._ranges:
-                if days.covers(day):
-                    for time in times:
-                        segment = Segment(max(begin, self._instant(day, time.begin)),
-                                          min(end, self._instant(day, time.end)))
-                        if segment.begin < segment.end:
-                            yield segment
+            for time in self._times(day):
+                segment = Segment(max(begin, self._instant(day, time.begin)), min(end, self._instant(day, time.end)))
+                if segment.begin < segment.end:
+                    yield segment
             day += timedelta(days=1)
+
+    def _times(self, day: date) -> Iterator[Times]:
+        for days, times in self._ranges:
+            if days.covers(day):
+                yield from times
 
     def _instant(self, day: date, seconds: int) -> float:
         """When the wall clock says so: the first time if it does so twice; as before the change if it never does."""
