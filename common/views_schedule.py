@@ -13,6 +13,8 @@ _CAUSES = {"then": "after", "on_failure": "after the failure of", "by_hand": "by
 _TIMES = frozenset({"next", "planned", "due", "at", "since", "last_planned", "last_started", "last_ended",
                     "last_skipped"})
 """Keys under which numbers are times."""
+_TOLD = frozenset({"changed", "done"})
+"""Keys for programs: `origin` says it in words."""
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
@@ -106,7 +108,7 @@ def _is_entry(value: Any) -> bool:
 
 def _dated(value: Any, key: str = "") -> Any:
     if isinstance(value, Mapping):
-        return {name: _dated(item, name) for name, item in value.items() if item not in _EMPTY}
+        return {name: _dated(item, name) for name, item in value.items() if item not in _EMPTY and name not in _TOLD}
     if isinstance(value, list):
         return [_dated(item, key) for item in value]
     if key in _TIMES and isinstance(value, (int, float)) and not isinstance(value, bool):

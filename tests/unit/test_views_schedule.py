@@ -87,7 +87,7 @@ def test_a_minion_may_return_anything(key: str, value: Any) -> None:
 
 def test_where_one_stands_without_what_is_not_so() -> None:
     entry = {"name": "tidy", "next": 60.0, "running": [], "paused": "", "last_jid": None, "runs": 0, "enabled": False,
-             "waiting": [{"planned": 1.0, "due": 2.0}]}
+             "waiting": [{"planned": 1.0, "due": 2.0}], "changed": ["every"], "done": True}
     assert render("schedule", entry).splitlines() == [
         "name: tidy", "next: 1970-01-01 00:01:00", "runs: 0", "enabled: false", "waiting:",
         "  - planned: 1970-01-01 00:00:01", "    due: 1970-01-01 00:00:02"]
