@@ -1,7 +1,7 @@
 """Arguments that only the payload may read: taken out of a job's own, which everybody is shown, and put back. Pure.
 
-`env` and `stdin` of the cmd.* functions always are such, and whatever somebody marks. They are named arguments, so a
-map of names to values is all there is to carry beside a job.
+`env` and `stdin` of the cmd.* functions always are such, `kwargs` of an entry that a job adds, and whatever somebody
+marks. They are named arguments, so a map of names to values is all there is to carry beside a job.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ _ALWAYS: Final = frozenset({"env", "stdin"})
 _HIDEABLE: Final[Mapping[str, frozenset[str]]] = {
     "cmd.run": _ALWAYS, "cmd.exec": _ALWAYS, "cmd.script": _ALWAYS | {"script"}}
 """What of the functions that become a command can stay secret: the rest stands in /proc for every user of the host."""
+_CARRIERS: Final = frozenset({"schedule.add", "schedule.modify"})
+"""Functions whose `kwargs` are those of an entry: what is secret there, the entry may say in a part that is not here."""
 _NOTHING: Final = (None, "")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHORTEST: Final = 4
@@ -35,7 +37,7 @@ def hide(fields: JobFields, secrets: Raw = NO_SECRETS, marked: Collection[str] =
 
     Raises UsageError for a mark that cannot be kept, CodecError for arguments that cannot be read.
     """
-    names = {*(_ALWAYS if fields.function in _HIDEABLE else ()), *marked}
+    names = {*_always(fields.function), *marked}
     kwargs = unpack(fields.kwargs, ARGS_LIMIT) if names else {}
     if not names or not isinstance(kwargs, dict):
         return fields, secrets
@@ -50,6 +52,13 @@ def hide(fields: JobFields, secrets: Raw = NO_SECRETS, marked: Collection[str] =
     return structs.replace(fields, kwargs=Raw(told)), Raw(pack({**known, **found}))
 
 
+def _always(function: str) -> frozenset[str]:
+    """What nobody is shown, whether it is marked or not."""
+    if function in _CARRIERS:
+        return frozenset({"kwargs"})
+    return _ALWAYS if function in _HIDEABLE else frozenset()
+
+
 def opened(secrets: Raw) -> dict[str, Any]:
     """The secrets by the names of their arguments. Raises CodecError, UsageError."""
     found = unpack(secrets, ARGS_LIMIT)
@@ -62,7 +71,7 @@ def opened(secrets: Raw) -> dict[str, Any]:
 
 def told_of(function: str, kwargs: Mapping[str, Any], marked: Collection[str]) -> dict[str, Any]:
     """The named arguments of a call that is planned, as they may be shown."""
-    names = {*(_ALWAYS if function in _HIDEABLE else ()), *marked}
+    names = {*_always(function), *marked}
     return {name: shown(name, value) if name in names and value not in _NOTHING else value
             for name, value in kwargs.items()}
 

@@ -244,6 +244,25 @@ def test_a_job_of_a_schedule(fleet: Fleet) -> None:
     check_gone(fleet)
 
 
+def test_an_entry_that_is_added_by_a_job(fleet: Fleet) -> None:
+    """What an entry gives its function is in the journal of its minion, and in no job."""
+    written = proof(fleet, "added")
+    added = fleet.jr("m1", "schedule.add", "added", "function=mine.prove", f"args=[{written}]", "-o", "json",
+                     f"kwargs={{password: {CANARY}}}", "secret=[password]")
+    changed = fleet.jr("m1", "schedule.modify", "added", f"kwargs={{password: {CANARY}, gate: ''}}", "-o", "json")
+    assert (added.code, changed.code) == (0, 0)
+    assert fleet.jr("m1", "schedule.run_job", "added").code == 0
+    until(written.exists, what="the entry has run")
+    fleet.acked()
+    fleet.end("m1", signal.SIGTERM)
+    for path in fleet.state("m1").glob("schedule.db*"):
+        assert CANARY.encode() in path.read_bytes() or path.suffix != ".db"
+        path.unlink()
+    fleet.up()
+    assert written.read_text() == CANARY
+    check_gone(fleet, added, changed)
+
+
 def test_an_entry_that_is_wrong_is_refused_without_its_arguments(fleet: Fleet) -> None:
     path = fleet.base / "wrong.yaml"
     path.write_text(yaml.safe_dump({"id": "m1", "schedule": {"x": {"function": "cmd.run", "every": "1s",
