@@ -25,7 +25,7 @@ _HIDEABLE: Final[Mapping[str, frozenset[str]]] = {
     "cmd.run": _ALWAYS, "cmd.exec": _ALWAYS, "cmd.script": _ALWAYS | {"script"}}
 """What of the functions that become a command can stay secret: the rest stands in /proc for every user of the host."""
 _CARRIERS: Final = frozenset({"schedule.add", "schedule.modify"})
-"""Functions whose `kwargs` are those of an entry: what is secret there, the entry may say in a part that is not here."""
+"""Functions whose `kwargs` are those of an entry: what is secret there may be said in a part that is not here."""
 _NOTHING: Final = (None, "")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHORTEST: Final = 4

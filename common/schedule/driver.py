@@ -48,6 +48,8 @@ QUEUE_LIMIT = 10_000
 """Verbs that may wait for their turn."""
 ASKED_AT_ONCE = 4
 """`should_run` questions that are asked beside each other: each is a process."""
+_SLEEP = 60.0
+"""Seconds after which the engine is asked again, at the latest: the loop's clock stands still while the host sleeps."""
 _BATCH = 100
 """Turns that share one commit."""
 _PAUSE = 1.0
@@ -288,7 +290,7 @@ class Scheduler:
             self._timer = None
         wait = self._engine.wait(moment())
         if wait is not None:
-            self._timer = asyncio.get_running_loop().call_later(wait, self._put, self._engine.due)
+            self._timer = asyncio.get_running_loop().call_later(min(wait, _SLEEP), self._put, self._engine.due)
 
     async def _take(self, turns: list[_Turn]) -> None:
         taken: list[tuple[_Turn, list[Decision]]] = []

@@ -324,3 +324,17 @@ def test_of_entries_that_cannot_be_kept_yet_only_the_last_ones_wait() -> None:
         await world.until(lambda: [row["name"] for row in world.engine.view(moment())] == ["e19"])
 
     play(story)
+
+
+def test_a_host_that_slept_is_not_late_by_all_that_time() -> None:
+    """The loop counts no time while the host is suspended: it must not rely on one long sleep of its own."""
+    async def story() -> None:
+        world = World()
+        world.scheduler.open(parsed({"seldom": {"function": "test.ping", "every": "12h"}}), {})
+        await world.until(lambda: world.scheduler._timer is not None)
+        timer = world.scheduler._timer
+        assert timer is not None
+        assert timer.when() - asyncio.get_running_loop().time() <= 60.0
+        await world.scheduler.close()
+
+    asyncio.run(story())
