@@ -77,6 +77,23 @@ class Gate:
             if one.due <= until:
                 self.give_up(slot, one, refusal, now, out)
 
+    def returned(self, slot: Slot, now: Moment, out: list[Decision]) -> None:
+        """After a start: what came due while nobody was there, and waits for nothing else, is made up for or missed.
+
+        A planned run whose question was not answered is like one that was never looked at; what else was to come, such
+        as a retry, still comes.
+        """
+        if slot.busy or self._board.held is not None:
+            return
+        for place, one in enumerate(tuple(slot.waiting)):
+            if one.due >= self._there(now) or one.postponed or one.caught_up or one.patient:
+                continue
+            slot.waiting[place] = structs.replace(one, caught_up=True)
+        reach = policy.reaches_back(slot.entry, now.wall, self._there(now))
+        for one in tuple(slot.waiting):
+            if one.caught_up and not one.patient and one.cause == "plan" and not one.attempt and one.due < reach:
+                self.give_up(slot, one, Refusal("missed", "nobody was there to begin it"), now, out)
+
     def _arrived(self, slot: Slot, one: Waiting, now: Moment) -> Waiting:
         """A postponed run whose time has come: from here on it is like any other."""
         arrived = structs.replace(one, postponed=False, caught_up=one.due < self._there(now))

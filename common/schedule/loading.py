@@ -56,7 +56,7 @@ class Loading:
         """Take an entry over; None when nothing about it changed."""
         slot = self._board.slots.get(entry.name)
         if slot is None:
-            return self._add(entry, periods, now)
+            return self._add(entry, periods, now, out)
         if slot.entry == entry and not _differ(self._periods, periods, (*entry.during, *entry.excepting)):
             slot.entry = entry  # 1 equals true, and is another argument
             return None
@@ -73,7 +73,7 @@ class Loading:
         self._board.touch(slot)
         return slot
 
-    def _add(self, entry: Entry, periods: Mapping[str, Period], now: Moment) -> Slot:
+    def _add(self, entry: Entry, periods: Mapping[str, Period], now: Moment, out: list[Decision]) -> Slot:
         slot = Slot(entry, self._who, self._zone, periods)
         self._board.slots[entry.name] = slot
         slot.running = self._board.runs_of(entry.name)
@@ -82,6 +82,7 @@ class Loading:
             slot.plan_from(now)
         else:
             restore(slot, standing, now)
+            self._gate.returned(slot, now, out)
         if entry.run_on_start and entry.enabled:
             slot.wait(Waiting(planned=slot.new_time(now.wall), due=now.wall + slot.spread, cause="run_on_start"))
         self._board.touch(slot)

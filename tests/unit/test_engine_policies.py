@@ -241,8 +241,21 @@ def test_an_answer_that_takes_its_time():
     host.start()
     assert host.asks == [key, key]
     host.do(host.engine.answered(key, True, host.now))
-    assert host.told()[1:] == [(600.0, "late")]
+    assert host.told()[1:] == [(600.0, "caught_up")]
     assert host.do(host.engine.answered(key, True, host.now)) == []
+
+
+@pytest.mark.parametrize(("hours", "catch_up", "verdict"), [
+    (0.5, "last", "caught_up"), (0.5, "none", "missed"), (20, "last", "missed"), (20, "none", "missed")])
+def test_a_question_that_the_end_of_the_daemon_cut_short_is_asked_again_as_catch_up_allows(hours, catch_up, verdict):
+    """P12, F10."""
+    host = Host(entry(at=("03:00",), should_run=Check(function="test.ping"), catch_up=catch_up))
+    host.answer = lambda key: None
+    host.pass_time(3 * HOUR + 1)
+    host.answer = lambda key: True
+    host.away(hours * HOUR)
+    assert [one.verdict for one in host.journal] == [verdict]
+    assert len(host.begun) == (verdict == "caught_up")
 
 
 def test_an_answer_that_comes_after_the_run_was_given_up():
