@@ -6,7 +6,7 @@ An entry or a period is asked for by its name or as it would be written; an entr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from common.errors import NotFoundError, UsageError
@@ -31,6 +31,8 @@ WORK_LIMIT = 200_000
 """Days, times the definitions of the period, that are looked at: what an agent can do without anybody noticing."""
 
 _DAY = 86_400
+_LATEST = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
+"""The calendar ends a thousand years later: whatever looks ahead comes to its own end first."""
 _GIVEN = "given"
 _FUNCTION = "test.ping"
 """Of an entry that is only asked for its times."""
@@ -103,10 +105,13 @@ def asked_entry(given: Any, known: Known) -> Entry:
 def asked_time(text: str, zone: tzinfo) -> float:
     """Epoch seconds of an ISO time; without an offset it is one of the zone. Raises UsageError."""
     try:
-        return instant(text, zone).timestamp()
+        found = instant(text, zone).timestamp()
+        if not 0.0 <= found < _LATEST:
+            raise ValueError
+        return found
     except (ValueError, OverflowError):
         raise UsageError(f"cannot read the time '{escape(text[:100])}': it must be like 2026-03-29, 2026-03-29T02:30 "
-                         "or 2026-03-29T02:30+01:00") from None
+                         "or 2026-03-29T02:30+01:00, from 1970 to 8999") from None
 
 
 def _period(given: Any, known: Known) -> Period:

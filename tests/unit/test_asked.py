@@ -68,6 +68,8 @@ def test_in_words() -> None:  # B07
     (lambda: coming("lost", "2026-01-01", 1, KNOWN), "there is no period 'nope'"),
     (lambda: coming("nightly", "2026-01-01", 0, KNOWN), "from 1 to 1000 are allowed"),
     (lambda: coming("nightly", "2026-01-01", 1001, KNOWN), "from 1 to 1000 are allowed"),
+    (lambda: coming("nightly", "0001-01-01", 5, KNOWN), "from 1970 to 8999"),
+    (lambda: segments("night", "9999-12-01", "9999-12-31", KNOWN), "from 1970 to 8999"),
 ])
 def test_what_cannot_be_asked(call: Any, said: str) -> None:  # B07
     with pytest.raises(JrError) as caught:
