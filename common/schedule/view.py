@@ -16,8 +16,8 @@ from common.schedule.standings import standing_of
 from common.schedule.windows import HORIZON
 
 _LAST = ("last_planned", "last_verdict", "last_jid", "last_started", "last_ended", "last_state", "last_skipped")
-_TRIED = 10_000
-"""Planned times that `upcoming` looks at, at the most: windows may let none of them through."""
+_TRIED = 1_000
+"""Openings of the windows, one after the other, that none of the planned times meets: the search ends there."""
 
 
 def described(slot: Slot, held: Hold | None, now: float) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def _planned(slot: Slot) -> Iterator[float]:
             continue
         if slot.windows.is_open(at):
             yield at + slot.splay
-            last = at
+            last, tried = at, 0
             at = slot.plan.next_after(at)
             continue
         opening = slot.windows.next_opening(at) if at <= last + HORIZON else None
