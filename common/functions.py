@@ -161,8 +161,10 @@ class Agent(Protocol):
         """The schedule of this minion. Raises JrError while it cannot be used."""
 
     def known(self) -> Any:
-        """What names of entries and periods mean here, a `common.schedule.asked.Known`; when no agent runs, by what the
-        files say."""
+        """What names of entries and periods mean here, a `common.schedule.ahead.known.Known`.
+
+        When no agent runs it is what the files say.
+        """
 
     def status(self) -> dict[str, Any]:
         """How the agent does: version, connection, containment, broken modules."""

@@ -7,10 +7,10 @@ from datetime import tzinfo
 from pathlib import Path
 
 from common.errors import UsageError
-from common.schedule.calendars import read_periods
-from common.schedule.entries import parse_entry
+from common.schedule.ahead.simulate import Member
+from common.schedule.entries.calendars import read_periods
+from common.schedule.entries.entries import parse_entry
 from common.schedule.model import Entry
-from common.schedule.simulate import Member
 from config.document import read_document
 from config.load import Source
 from config.parts import PERIODS, SCHEDULE, folder_part, settings_part

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from common.schedule.layers import Change, Filed, Saved
+from common.schedule.entries.layers import Change, Filed, Saved
 from common.text import escape, nearest
 from config.document import Document, read_document
 

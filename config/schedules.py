@@ -16,9 +16,9 @@ import yaml
 
 from common.errors import DeniedError, JrError, UsageError
 from common.files import write_durable
-from common.schedule.calendars import PERIODS_LIMIT, read_periods
-from common.schedule.layers import Filed, Files
-from common.schedule.periods import Period
+from common.schedule.entries.calendars import PERIODS_LIMIT, read_periods
+from common.schedule.entries.layers import Filed, Files
+from common.schedule.times.periods import Period
 from common.text import escape
 from config.load import Source
 from config.parts import Part, folder_part, saved_part, settings_part

@@ -15,11 +15,11 @@ from common import clock
 from common.aio import guarded
 from common.errors import JrError
 from common.log import limited
-from common.schedule.book import Book
-from common.schedule.entries import parse_entry
-from common.schedule.layers import Change, Parse
+from common.schedule.entries.book import Book
+from common.schedule.entries.entries import parse_entry
+from common.schedule.entries.layers import Change, Parse
 from common.schedule.model import Entry
-from common.schedule.periods import Period
+from common.schedule.times.periods import Period
 from common.text import escape, nearest
 from config.load import Source
 from config.schedules import ENTRIES_LIMIT, Reader, Reading, problem_at

@@ -13,11 +13,11 @@ from common.control_server import Body, Caller, Reply
 from common.errors import UsageError
 from common.ids import MASTER, Jid
 from common.requests import checked
-from common.schedule.asked import written
+from common.schedule.ahead.asked import written
+from common.schedule.ahead.known import Known
 from common.schedule.desk import Desk
 from common.schedule.driver import Scheduler, moment
-from common.schedule.engine import Engine
-from common.schedule.known import Known
+from common.schedule.engine.engine import Engine
 from common.schedule.model import Check, Occurrence
 from common.states import State
 from config.load import Source

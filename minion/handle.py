@@ -11,8 +11,8 @@ from common.host.shell import HostShell
 from common.ids import Jid, MinionId
 from common.proc.loader import Loaded
 from common.proc.record import JobRecord
+from common.schedule.ahead.known import Known
 from common.schedule.desk import Desk
-from common.schedule.known import Known
 from common.version import VERSION
 from config.settings import MinionSettings
 from minion.core.agent import Agent as Core

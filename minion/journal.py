@@ -18,7 +18,7 @@ from common.errors import JrError
 from common.files import sync_folder
 from common.ids import Jid
 from common.messages import OCCURRENCES_PAGE
-from common.schedule.layers import Change
+from common.schedule.entries.layers import Change
 from common.schedule.model import BEGUN, Hold, Occurrence, Standing, Step
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from common.host.jobs import Jobs
 from common.host.shell import HostShell
 from common.ids import Jid, mint
 from common.messages import JobFields
-from common.schedule import splay
 from common.schedule.driver import start_within
+from common.schedule.engine import splay
 from common.schedule.model import Begin, Entry, Occurrence, Step
 from common.secrets import hide
 from common.states import TERMINAL, State

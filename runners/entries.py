@@ -9,7 +9,7 @@ import yaml
 
 from common.errors import Exit, JrError, NotFoundError, UsageError
 from common.exits import exit_code
-from common.schedule.entries import FIELDS
+from common.schedule.entries.entries import FIELDS
 from common.secrets import HIDDEN
 from common.states import State
 from runners.api import Master, Report

@@ -14,14 +14,14 @@ from common import clock
 from common.durations import parse_duration
 from common.errors import JrError, NotFoundError, UsageError
 from common.ids import MASTER, MinionId
-from common.schedule.asked import asked_time
-from common.schedule.calendars import read_periods
-from common.schedule.entries import parse_entry
-from common.schedule.fields import READERS
-from common.schedule.known import Known
+from common.schedule.ahead.asked import asked_time
+from common.schedule.ahead.known import Known
+from common.schedule.ahead.simulate import Durations, Member, durations, simulate
+from common.schedule.engine.splay import offset
+from common.schedule.entries.calendars import read_periods
+from common.schedule.entries.entries import parse_entry
+from common.schedule.entries.fields import READERS
 from common.schedule.model import Entry
-from common.schedule.simulate import Durations, Member, durations, simulate
-from common.schedule.splay import offset
 from common.targets import parse
 from common.text import escape, nearest
 from runners.api import Item, Master

@@ -317,8 +317,8 @@ def explain(master: Master, entry: str, count: int = 5, file: str | None = None)
     jr-run schedule.explain '{every: 5m, base: end}'
     jr-run schedule.explain reindex file=schedule.d/search.yaml
     """
-    from common.schedule.asked import explained
-    from common.schedule.wall import iso
+    from common.schedule.ahead.asked import explained
+    from common.schedule.times.wall import iso
     from runners.foresight import known
 
     try:

@@ -15,9 +15,9 @@ from common import clock
 from common.durations import parse_duration
 from common.errors import NotFoundError, UsageError
 from common.schedule import driver
-from common.schedule.book import Book
 from common.schedule.driver import Scheduler, breathe, moment
-from common.schedule.layers import Broken, Change
+from common.schedule.entries.book import Book
+from common.schedule.entries.layers import Broken, Change
 from common.schedule.model import Moment, Occurrence
 from common.text import nearest
 

@@ -34,7 +34,7 @@ from common.schedule.model import (
     Standing,
     Step,
 )
-from common.schedule.periods import Period
+from common.schedule.times.periods import Period
 from common.states import State
 from common.values import ArgumentsError
 
@@ -75,7 +75,7 @@ class Hands(Protocol):
 
 
 class Engine(Protocol):
-    """What is asked of the engine (`common.schedule.engine`), which decides everything and does nothing."""
+    """What is asked of the engine (`common.schedule.engine.engine`), which decides everything and does nothing."""
 
     @property
     def held(self) -> Hold | None:

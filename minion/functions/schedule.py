@@ -231,7 +231,7 @@ def periods(*, agent: Agent) -> dict[str, Any]:
 
     Example: jr web1 schedule.periods
     """
-    from common.schedule.asked import written
+    from common.schedule.ahead.asked import written
 
     return written(agent.known())
 
@@ -245,7 +245,7 @@ def segments(period: Any, begin: str, end: str, *, agent: Agent) -> list[dict[st
     Example: jr-call schedule.segments night 2026-03-27 2026-03-31
     Example: jr-call schedule.segments '{friday - monday: "22:00-06:00", timezone: Europe/Berlin}' 2026-03-27 2026-03-31
     """
-    from common.schedule import asked
+    from common.schedule.ahead import asked
 
     with _refusals():
         return asked.segments(period, _time(begin), _time(end), agent.known())
@@ -260,7 +260,7 @@ def next_(entry: Any, begin: str = "now", count: int = 5, *, agent: Agent) -> li
     Example: jr-call schedule.next nightly 2026-03-27 3
     Example: jr-call schedule.next '{at: "02:30", timezone: Europe/Berlin}' 2026-03-27 3
     """
-    from common.schedule import asked
+    from common.schedule.ahead import asked
 
     with _refusals():
         return asked.coming(entry, _time(begin), count, agent.known())
@@ -272,7 +272,7 @@ def explain(entry: Any, count: int = 5, *, agent: Agent) -> dict[str, Any]:
 
     Example: jr-call schedule.explain '*/5 9-17 * * 1-5'
     """
-    from common.schedule import asked
+    from common.schedule.ahead import asked
 
     with _refusals():
         return asked.explained(entry, _time("now"), count, agent.known())
@@ -281,7 +281,7 @@ def explain(entry: Any, count: int = 5, *, agent: Agent) -> dict[str, Any]:
 def _time(text: str) -> str:
     """The ISO time that `now` means."""
     from common import clock
-    from common.schedule import wall
+    from common.schedule.times import wall
 
     return wall.iso(clock.wall(), UTC) if text == "now" else text
 

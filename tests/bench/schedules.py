@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from common.ids import Jid, mint
-from common.schedule.engine import Engine
+from common.schedule.engine.engine import Engine
 from common.schedule.model import Begin, Entry, Moment
 from common.states import State
 

@@ -14,7 +14,7 @@ import pytest
 from msgspec import structs
 
 from common.ids import Jid, MinionId, mint
-from common.schedule.layers import Change
+from common.schedule.entries.layers import Change
 from common.schedule.model import Hold, Occurrence, Standing, Step, Verdict
 from minion import journal as journals
 from minion.journal import FILE, Journal, JournalError, Kept, Unended

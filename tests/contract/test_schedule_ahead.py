@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from common.control_server import Body, Caller, Reply
-from common.schedule.splay import offset
+from common.schedule.engine.splay import offset
 from master.cli.jr_run import command
 from tests.lib.commands import Ended, run
 from tests.lib.control import serving

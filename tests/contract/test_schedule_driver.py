@@ -15,8 +15,8 @@ from common.errors import JrError, NotFoundError
 from common.ids import Jid, MinionId, mint
 from common.schedule import driver
 from common.schedule.driver import Scheduler, moment
-from common.schedule.engine import Engine
-from common.schedule.entries import parse_entry
+from common.schedule.engine.engine import Engine
+from common.schedule.entries.entries import parse_entry
 from common.schedule.model import Begin, Decision, Entry, Moment, Occurrence, Step, Verdict
 from common.states import State
 from common.values import ArgumentsError

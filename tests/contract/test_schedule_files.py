@@ -14,11 +14,11 @@ import yaml
 
 from common import clock
 from common.errors import JrError, UsageError
-from common.schedule.book import Book
-from common.schedule.entries import parse_entry
-from common.schedule.layers import Change
+from common.schedule.entries.book import Book
+from common.schedule.entries.entries import parse_entry
+from common.schedule.entries.layers import Change
 from common.schedule.model import Entry
-from common.schedule.periods import Period
+from common.schedule.times.periods import Period
 from config import schedules, shelf
 from config.load import Source
 from config.schedules import Reader, Reading

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from common.schedule.periods import Segment, union
+from common.schedule.times.periods import Segment, union
 from tests.lib.fleet import Done, Fleet, started
 
 CASES = json.loads((Path(__file__).parents[1] / "data/timeperiods.json").read_text("utf-8"))["cases"]

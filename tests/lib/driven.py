@@ -7,7 +7,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from common.ids import Jid, mint
-from common.schedule.engine import Engine
+from common.schedule.engine.engine import Engine
 from common.schedule.model import (
     BEGUN,
     Ask,
@@ -22,7 +22,7 @@ from common.schedule.model import (
     Occurrence,
     Standing,
 )
-from common.schedule.periods import Period
+from common.schedule.times.periods import Period
 from common.states import State
 
 T0 = datetime(2026, 1, 5, tzinfo=UTC).timestamp()

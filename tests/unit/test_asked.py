@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from common.errors import JrError
-from common.schedule.asked import asked_entry, asked_time, coming, explained, segments, written
-from common.schedule.calendars import read_periods
-from common.schedule.entries import parse_entry
-from common.schedule.known import Known
+from common.schedule.ahead.asked import asked_entry, asked_time, coming, explained, segments, written
+from common.schedule.ahead.known import Known
+from common.schedule.entries.calendars import read_periods
+from common.schedule.entries.entries import parse_entry
 
 BERLIN = ZoneInfo("Europe/Berlin")
 PERIODS = {"night": {"monday - sunday": "22:00-06:00", "timezone": "Europe/Berlin"},

@@ -17,7 +17,7 @@ from common.functions import Failed, Job
 from common.ids import Jid, MinionId
 from common.messages import Message
 from common.requests import Request, checked
-from common.schedule.entries import parse_entry
+from common.schedule.entries.entries import parse_entry
 from common.targets import parse
 from master import requests
 from minion.functions import job

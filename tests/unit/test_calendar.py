@@ -11,8 +11,8 @@ from apscheduler.triggers.cron import CronTrigger
 from hypothesis import assume, given
 from hypothesis import strategies as some
 
-from common.schedule import wall
-from common.schedule.calendar import Calendar
+from common.schedule.times import wall
+from common.schedule.times.calendar import Calendar
 
 BERLIN = ZoneInfo("Europe/Berlin")
 CAIRO = ZoneInfo("Africa/Cairo")

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import UsageError
-from common.schedule.calendars import PARTS_LIMIT, PERIODS_LIMIT, parse_period, read_periods
-from common.schedule.periods import Period
+from common.schedule.entries.calendars import PARTS_LIMIT, PERIODS_LIMIT, parse_period, read_periods
+from common.schedule.times.periods import Period
 from common.text import is_safe
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from common.schedule.calendars import parse_period, read_periods
-from common.schedule.entries import parse_entry
-from common.schedule.fields import READERS
+from common.schedule.entries.calendars import parse_period, read_periods
+from common.schedule.entries.entries import parse_entry
+from common.schedule.entries.fields import READERS
 
 DOCS = Path(__file__).parents[2] / "docs"
 

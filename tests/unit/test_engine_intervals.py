@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.schedule.model import Check
-from common.schedule.periods import Period
+from common.schedule.times.periods import Period
 from common.states import State
 from tests.lib.driven import BOOT, HOUR, T0, UTC, Host, entry
 

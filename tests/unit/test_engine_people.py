@@ -8,8 +8,8 @@ import pytest
 from msgspec import structs
 
 from common.errors import NotFoundError, UsageError
-from common.schedule import verbs
-from common.schedule.calendars import read_periods
+from common.schedule.engine import verbs
+from common.schedule.entries.calendars import read_periods
 from common.schedule.model import Check, Follow
 from common.states import State
 from tests.lib.driven import DAY, HOUR, T0, Host, entry

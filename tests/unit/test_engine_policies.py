@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from common.schedule import policy, splay
+from common.schedule.engine import policy, splay
 from common.schedule.model import Check, Follow
-from common.schedule.periods import Period
+from common.schedule.times.periods import Period
 from common.states import State
 from tests.lib.driven import DAY, HOUR, T0, UTC, Host, entry
 

@@ -17,10 +17,10 @@ import pytest
 from msgspec import structs
 
 from common.errors import JrError
-from common.schedule import splay
+from common.schedule.engine import splay
 from common.schedule.model import BEGUN, Check, Entry, Follow
-from common.schedule.periods import Period
-from common.schedule.triggers import trigger_of
+from common.schedule.times.periods import Period
+from common.schedule.times.triggers import trigger_of
 from common.states import State
 from tests.lib.driven import DAY, HOUR, T0, Crashed, Host, entry
 

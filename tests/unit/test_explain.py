@@ -10,11 +10,11 @@ from cronsim import CronSimError
 from hypothesis import given
 from hypothesis import strategies as some
 
-from common.schedule.calendar import Calendar
-from common.schedule.entries import parse_entry
-from common.schedule.explain import explain, explain_calendar, explain_cron, explain_trigger
+from common.schedule.ahead.explain import explain, explain_calendar, explain_cron, explain_trigger
+from common.schedule.ahead.words import length, listed, ordinal, times_of_day
+from common.schedule.entries.entries import parse_entry
 from common.schedule.model import Check, Entry, Follow
-from common.schedule.words import length, listed, ordinal, times_of_day
+from common.schedule.times.calendar import Calendar
 
 
 def entry(**fields: Any) -> Entry:

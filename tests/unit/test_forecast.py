@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from common.schedule.forecast import Outlook, changes, following, forecast, never, oddities, outlook
+from common.schedule.ahead.forecast import Outlook, changes, following, forecast, never, oddities, outlook
 from common.schedule.model import Entry
-from common.schedule.periods import Period
+from common.schedule.times.periods import Period
 
 BERLIN = ZoneInfo("Europe/Berlin")
 CAIRO = ZoneInfo("Africa/Cairo")

@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from common.schedule.forecast import forecast, outlook
+from common.schedule.ahead.forecast import forecast, outlook
+from common.schedule.ahead.simulate import Durations, Member, simulate
+from common.schedule.engine.splay import offset
 from common.schedule.model import Entry
-from common.schedule.periods import Period
-from common.schedule.simulate import Durations, Member, simulate
-from common.schedule.splay import offset
+from common.schedule.times.periods import Period
 from tests.lib.driven import DAY, HOUR, Host, at, entry
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -14,9 +14,9 @@ from common.ids import MASTER, Jid
 from common.link import Connection, Key
 from common.messages import Held, Message
 from common.schedule.driver import Scheduler, moment
-from common.schedule.engine import Engine
-from common.schedule.entries import parse_entry
-from common.schedule.layers import Change
+from common.schedule.engine.engine import Engine
+from common.schedule.entries.entries import parse_entry
+from common.schedule.entries.layers import Change
 from common.schedule.model import Check, Entry, Hold
 from common.states import State
 from common.targets import parse

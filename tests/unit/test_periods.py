@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from common.schedule.days import parse_days
-from common.schedule.periods import Period, Segment, minus, parse_times, union
+from common.schedule.times.days import parse_days
+from common.schedule.times.periods import Period, Segment, minus, parse_times, union
 
 BERLIN = ZoneInfo("Europe/Berlin")
 CAIRO = ZoneInfo("Africa/Cairo")

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from common.schedule.days import parse_days
-from common.schedule.periods import Period, Segment, parse_times, union
+from common.schedule.times.days import parse_days
+from common.schedule.times.periods import Period, Segment, parse_times, union
 
 CASES = json.loads((Path(__file__).parents[1] / "data/timeperiods.json").read_text("utf-8"))["cases"]
 Case = dict[str, Any]

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import UsageError
-from common.schedule.entries import changed, check_ahead, flat, parse_entry, to_fields
-from common.schedule.fields import READERS
+from common.schedule.entries.entries import changed, check_ahead, flat, parse_entry, to_fields
+from common.schedule.entries.fields import READERS
 from common.schedule.model import Check, Entry, Follow
-from common.schedule.triggers import trigger_of
+from common.schedule.times.triggers import trigger_of
 from common.text import is_safe
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)

@@ -12,10 +12,10 @@ from cronsim import CronSim
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from common.schedule.cron import EXPRESSION_LIMIT, Cron, check_cron
 from common.schedule.model import Entry
-from common.schedule.times import At, parse_at
-from common.schedule.triggers import Bounded, Grid, Once, Trigger, bounds_of, fingerprint, trigger_of
+from common.schedule.times.cron import EXPRESSION_LIMIT, Cron, check_cron
+from common.schedule.times.daytimes import At, parse_at
+from common.schedule.times.triggers import Bounded, Grid, Once, Trigger, bounds_of, fingerprint, trigger_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 CAIRO = ZoneInfo("Africa/Cairo")

@@ -16,7 +16,7 @@ from common.functions import FunctionInfo, Param
 from common.host.planner import TablePlanner
 from common.messages import NO_SECRETS, JobFields
 from common.proc.seal import redact, unseal
-from common.schedule.entries import parse_entry
+from common.schedule.entries.entries import parse_entry
 from common.secrets import HIDDEN, hide, opened, shown, told_of
 from common.values import ArgumentsError
 

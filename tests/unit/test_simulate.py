@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from common.output import render
+from common.schedule.ahead.simulate import ALL_RUNS, Durations, Member, durations, simulate
+from common.schedule.engine.splay import offset
 from common.schedule.model import Entry
-from common.schedule.periods import Period
-from common.schedule.simulate import ALL_RUNS, Durations, Member, durations, simulate
-from common.schedule.splay import offset
+from common.schedule.times.periods import Period
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 6, 1, 12, tzinfo=BERLIN).timestamp()

@@ -18,10 +18,10 @@ from cronsim import CronSim
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from common.schedule.calendar import Calendar
-from common.schedule.cron import Cron
-from common.schedule.times import At
-from common.schedule.triggers import Trigger
+from common.schedule.times.calendar import Calendar
+from common.schedule.times.cron import Cron
+from common.schedule.times.daytimes import At
+from common.schedule.times.triggers import Trigger
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 ZONES = (

@@ -1,0 +1,1 @@
+"""Looking ahead at schedules that need not run: in words, as times, as load. Pure."""

@@ -1,0 +1,1 @@
+"""What becomes of each planned run: the engine, which decides everything and does nothing. Pure."""

@@ -1,0 +1,126 @@
+"""Taking entries over: as the daemon starts, with what the journal knows of them, and after each change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import tzinfo
+
+from common.schedule.engine import policy, verbs
+from common.schedule.engine.board import Board
+from common.schedule.engine.gate import Gate, Refusal
+from common.schedule.engine.planner import Planner
+from common.schedule.engine.plans import Rhythm
+from common.schedule.engine.slot import Slot
+from common.schedule.engine.standings import restore, standing_of
+from common.schedule.model import Decision, Entry, Moment, Standing, Waiting
+from common.schedule.times.periods import Period
+from common.schedule.times.triggers import fingerprint
+
+_REMEMBERED = 10_000
+"""Deleted entries of whom it is known what they decided, until the daemon starts again."""
+_DISABLED = Refusal("skipped_paused", "the entry is disabled")
+_DELETED = Refusal("skipped_paused", "the entry was deleted")
+
+
+class Loading:
+    """Knows which entries there were, and which of them the journal still has to be asked for."""
+
+    def __init__(
+        self, who: str, zone: tzinfo, standings: Mapping[str, Standing], board: Board, gate: Gate, planner: Planner,
+    ) -> None:
+        self._who = who
+        self._zone = zone
+        self._standings = dict(standings)
+        """Of entries that were not loaded yet: used once, by the first load."""
+        self._board = board
+        self._gate = gate
+        self._planner = planner
+        self._periods: dict[str, Period] = {}
+        self._deleted: dict[str, Standing] = {}
+        """What entries that were deleted had decided: one that comes back under its name decides nothing twice."""
+
+    def load(self, entries: Mapping[str, Entry], periods: Mapping[str, Period], now: Moment) -> list[Decision]:
+        """These are the entries from now on; those whose planned times did not change keep all their state."""
+        out: list[Decision] = []
+        for name in [name for name in self._board.slots if name not in entries]:
+            self._remove(name, now, out)
+        fresh = [slot for entry in entries.values() if (slot := self._put(entry, periods, now, out)) is not None]
+        self._periods = dict(periods)
+        self._board.dropped.update(self._standings.keys() - entries.keys())
+        self._standings.clear()
+        for slot in fresh:
+            self._planner.look(slot, now, out)
+        return out
+
+    def _put(self, entry: Entry, periods: Mapping[str, Period], now: Moment, out: list[Decision]) -> Slot | None:
+        """Take an entry over; None when nothing about it changed."""
+        slot = self._board.slots.get(entry.name)
+        if slot is None:
+            return self._add(entry, periods, now, out)
+        if slot.entry == entry and not _differ(self._periods, periods, (*entry.during, *entry.excepting)):
+            slot.entry = entry  # 1 equals true, and is another argument
+            return None
+        trigger, was_enabled = slot.trigger, slot.entry.enabled
+        if entry.enabled != was_enabled or fingerprint(entry) != trigger:
+            self._keep_splayed(slot, now, out)
+        slot.set_entry(entry, self._who, self._zone, periods)
+        if not entry.enabled:
+            self._gate.turn_away(slot, _DISABLED, now, out)
+        if verbs.is_another_plan(slot, trigger) or was_enabled != entry.enabled:
+            slot.plan_from(now)
+        elif slot.counted and slot.next is not None and slot.next > now.wall + slot.interval and not slot.skips:
+            slot.count_from(max(slot.start, now.wall + slot.interval))  # it waited for windows that may be others now
+        self._board.touch(slot)
+        return slot
+
+    def _add(self, entry: Entry, periods: Mapping[str, Period], now: Moment, out: list[Decision]) -> Slot:
+        slot = Slot(entry, self._who, self._zone, periods)
+        self._board.slots[entry.name] = slot
+        slot.running = self._board.runs_of(entry.name)
+        standing = self._standings.get(entry.name) or self._deleted.pop(entry.name, None)
+        if standing is None:
+            slot.plan_from(now)
+        else:
+            restore(slot, standing, now)
+            self._gate.returned(slot, now, out)
+        if entry.run_on_start and entry.enabled:
+            slot.wait(Waiting(planned=slot.new_time(now.wall), due=now.wall + slot.spread, cause="run_on_start"))
+        self._board.touch(slot)
+        return slot
+
+    def _remove(self, name: str, now: Moment, out: list[Decision]) -> None:
+        """Its runs end as they end; what waits never begins."""
+        slot = self._board.slots[name]
+        self._keep_splayed(slot, now, out)
+        self._gate.turn_away(slot, _DELETED, now, out)
+        old = standing_of(slot)
+        self._deleted[name] = Standing(name=name, decided=old.decided, turn=old.turn, lap=old.lap, high=old.high)
+        if len(self._deleted) > _REMEMBERED:
+            del self._deleted[next(iter(self._deleted))]
+        del self._board.slots[name]
+        self._board.dropped.add(name)
+        self._board.disarm(name)
+
+
+    def _keep_splayed(self, slot: Slot, now: Moment, out: list[Decision]) -> None:
+        """What was planned up to now and waits for its splay alone waits by itself, whatever becomes of the plan."""
+        if not slot.splay or slot.next is None or slot.next > now.wall:
+            return
+        self._planner.settle(slot, now, out)
+        while (raw := slot.next) is not None and raw <= now.wall and not slot.finished:
+            one = Waiting(planned=slot.key_time(raw), due=raw + slot.splay)
+            if raw not in slot.skips and raw not in slot.moved:
+                if slot.paused or not slot.windows.is_open(raw):
+                    refusal = Refusal("skipped_paused", slot.paused) if slot.paused else Refusal("skipped_window")
+                    self._board.judge(slot, one, *refusal, now, out)
+                elif not slot.wait(one):
+                    self._board.judge(slot, one, "skipped_overlap", f"{policy.QUEUE_LIMIT} runs wait already", now, out)
+            if isinstance(slot.plan, Rhythm):
+                slot.high = max(slot.high, raw)
+            slot.move_on(raw)
+
+
+def _differ(old: Mapping[str, Period], new: Mapping[str, Period], names: Iterable[str]) -> bool:
+    return any(old.get(name) != new.get(name) for name in names)
+
+

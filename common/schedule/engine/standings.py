@@ -1,0 +1,60 @@
+"""Between a slot and what the journal keeps of it over a restart."""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from common.schedule.engine import policy
+from common.schedule.engine.plans import OnWall
+from common.schedule.engine.slot import Slot
+from common.schedule.model import Moment, Standing
+from common.schedule.times.triggers import fingerprint, trigger_of
+
+
+def standing_of(slot: Slot) -> Standing:
+    """What must survive a restart."""
+    return structs.replace(
+        slot.standing, trigger=slot.trigger, decided=None if slot.counted else slot.decided,
+        planned=slot.next if slot.counted else None, runs=slot.runs, failures=slot.failures, paused=slot.paused,
+        skips=tuple(sorted(slot.skips)), moved=tuple(sorted(slot.moved.items())), waiting=tuple(slot.waiting),
+        turn=slot.turn, lap=slot.lap, high=slot.high)
+
+
+def restore(slot: Slot, standing: Standing, now: Moment) -> None:
+    """Go on from there: where its trigger is still the same nothing is planned twice, and nothing forgotten."""
+    slot.standing = standing
+    slot.runs, slot.failures, slot.paused = standing.runs, standing.failures, standing.paused
+    slot.turn, slot.lap, slot.high = standing.turn, standing.lap, standing.high
+    slot.waiting = list(standing.waiting)
+    slot.decided, slot.skips, slot.moved = standing.decided, set(standing.skips), dict(standing.moved)
+    if not slot.entry.enabled or standing.trigger != fingerprint(slot.entry):
+        slot.plan_from(now)
+        return
+    slot.trigger = standing.trigger
+    trigger = trigger_of(slot.entry, slot.zone)
+    if trigger is not None:
+        slot.plan = OnWall(trigger)
+        slot.decided = now.wall if standing.decided is None else standing.decided
+        slot.forget_the_future(now.wall)
+        slot.next = slot.plan.next_after(slot.decided)
+    elif slot.rests or slot.interval:
+        _count_on(slot, standing, now)
+
+
+def _count_on(slot: Slot, standing: Standing, now: Moment) -> None:
+    """An interval neither begins again nor starves, however often the daemon is started."""
+    planned = standing.planned
+    if planned is None:
+        if slot.rests and (slot.busy or slot.waiting):
+            return  # its next run is planned when these are over
+        ended = standing.last_ended if standing.last_ended is not None else now.wall
+        planned = min(max(ended, now.wall - slot.interval), now.wall) + slot.interval
+    longest = 2 * max(slot.interval, policy.SHORTEST) + slot.spread
+    opening = slot.windows.next_opening(now.wall) or now.wall
+    if not slot.skips and planned > max(now.wall, opening, slot.start) + longest:
+        # The clock was set back while nobody was there: nothing else plans so far ahead.
+        slot.lap, slot.high = slot.lap + 1, 0.0
+        planned = now.wall + slot.interval
+    if slot.entry.continuous:
+        planned = max(planned, now.wall, min(standing.last_started or 0.0, now.wall) + policy.SHORTEST)
+    slot.count_from(planned)

@@ -1,0 +1,1 @@
+"""When: clocks on walls, calendars, cron, periods, and the triggers made of them. Pure."""
