@@ -25,6 +25,8 @@ from common.proc.watch import Signals, Watch
 
 ANSWER_LIMIT = 4096
 """Bytes of a value, of which only the truth counts."""
+LAST_NO = 125
+"""The greatest exit code that is a no; those above tell that a shell could not run the command, or saw it killed."""
 _GRACE = 1.0
 _NOWHERE = Path(os.devnull)
 
@@ -50,10 +52,16 @@ def _read(watch: Watch, ended: ending.Ending) -> dict[str, Any]:
     if ended.state not in ("succeeded", "failed") or watch.report.error is not None:
         return {"failed": str(ended.evidence.get("reason", ended.state))}
     if watch.report.command and "signal" not in ended.evidence:
-        return {"yes": ended.retcode == 0}
+        code = ended.retcode
+        return {"yes": code == 0} if code is not None and 0 <= code <= LAST_NO else {"failed": _unrun(code)}
     if ended.state == "failed":
         return {"failed": str(ended.evidence.get("reason", "it failed"))}
     return {"yes": bool(msgpack.unpackb(ended.value or b"\xc0", strict_map_key=False))}
+
+
+def _unrun(code: int | None) -> str:
+    why = {126: "it cannot be executed", 127: "it is not there"}.get(code or 0, "something in it was killed")
+    return f"its command ended with exit code {code}: {why}"
 
 
 def main() -> None:

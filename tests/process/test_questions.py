@@ -91,7 +91,7 @@ def left(jid: Jid) -> list[int]:
 
 
 @pytest.mark.parametrize(("function", "args", "yes"), [
-    ("cmd.run", ["true"], True), ("cmd.run", ["test -e /nowhere"], False), ("cmd.run", ["no-such-command"], False),
+    ("cmd.run", ["true"], True), ("cmd.run", ["test -e /nowhere"], False), ("cmd.run", ["exit 125"], False),
     ("cmd.run", ["head -c 1000000 /dev/zero"], True), ("cmd.exec", ["false"], False),
     ("test.echo", [""], False), ("test.echo", ["no"], True), ("ours.busy", [], True), ("a.quiet", [], False),
     ("test.echo", [b"\0"], True)])
@@ -102,6 +102,9 @@ def test_a_function_answers_by_its_value_and_a_command_by_its_code(
 
 @pytest.mark.parametrize(("function", "args", "why"), [
     ("test.fail", [], "asked to fail"), ("no.such", [], "there is no such function here"),
+    ("cmd.run", ["no-such-command"], "exit code 127: it is not there"),
+    ("cmd.run", ["/etc/passwd"], "exit code 126: it cannot be executed"),
+    ("cmd.run", ["sh -c 'kill -9 $$'; exit $?"], "exit code 137: something in it was killed"),
     ("cmd.run", ["kill -9 $$"], "ended by SIGKILL"), ("cmd.exec", ["/no/such"], "cannot run /no/such"),
     ("cmd.run", ["sleep 300 & sleep 301"], "ran longer than its timeout of 1 s"),
     ("ours.exits", [], "returned nothing"), ("a.hangs", [], "took more than 1 s"), ("a.fails", [], "ValueError: no"),
