@@ -22,7 +22,7 @@ from common.schedule.times.periods import Period
 from config import schedules, shelf
 from config.load import Source
 from config.schedules import Reader, Reading
-from config.shelf import Shelf, shelf_of
+from config.shelf import Shelf, review, shelf_of
 from tests.lib.wait import until
 
 EVERY = "{function: test.ping, every: %s}"
@@ -456,6 +456,15 @@ def test_a_name_that_follows_nothing_and_a_file_that_is_not_read_are_told(files:
         assert (set(made.entries), made.problems) == ({"beat", "first"}, [])
 
     with_shelf(files, kept, story)
+
+
+def test_a_ring_of_entries_that_follow_each_other_is_named_in_each_of_their_lines(files: Files) -> None:
+    files.write("a.yaml", "a: {function: test.ping, every: 5s, then: b}\nb: {function: test.ping, on_failure: a}\n")
+    found = shelf_of(files.source)
+    assert dict(found.entries) == {}
+    assert [files.shown(problem) for problem in review(files.source).problems] == [
+        "cannot use D/a.yaml line 1: schedule 'a': then leads back to itself: a, b, a",
+        "cannot use D/a.yaml line 2: schedule 'b': on_failure leads back to itself: b, a, b"]
 
 
 def test_a_save_loses_nothing_that_somebody_wrote_into_its_file(files: Files) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from common.schedule.engine import policy, splay
@@ -360,3 +362,16 @@ def test_run_on_start():
     assert host.shown()["status"] == "manual"
     host.load(*host.entries.values())
     assert len(host.begun) == 4
+
+
+# followers
+
+def test_what_follows_begins_a_second_after_its_last_start_however_it_is_led_to():
+    """Rings are refused where entries come from; an engine that is given one does no more than a run a second."""
+    host = Host(entry("a", then=(Follow(entry="b"), Follow(entry="b"))), entry("b", then=(Follow(entry="a"),)))
+    host.do(host.engine.run("a", "ann", host.now))
+    host.pass_time(20)
+    for name in ("a", "b"):
+        starts = [one.at for one in host.begun if one.schedule == name]
+        assert len(starts) > 10
+        assert min(late - early for early, late in itertools.pairwise(starts)) >= 1.0

@@ -332,3 +332,29 @@ def test_a_part_is_changed_and_the_others_stay() -> None:  # F37
     modify(made, "tidy", retries={"delay": "1h"}, overlap="queue")
     entry = made.entries["tidy"]
     assert (entry.retries, entry.retry_delay, entry.overlap, entry.allow) == (3, 3600.0, "queue", 1)
+
+
+def test_a_chain_that_leads_to_itself_is_broken_wherever_its_links_come_from() -> None:
+    after = {name: {**PING, "then": to} for name, to in {"into": "a", "a": "b", "b": "c", "out": "later"}.items()}
+    made = book(**after, c={**PING, "on_failure": "a"}, later=PING)
+    assert [*made.entries] == ["into", "out", "later"], "what leads into a ring is none of it"
+    assert [(each.name, each.origin, each.problem) for each in made.broken][1:] == [
+        ("b", "a.yaml line 3", "cannot use the schedule 'b': then leads back to itself: b, c, a, b"),
+        ("c", "a.yaml line 5", "cannot use the schedule 'c': on_failure leads back to itself: c, a, b, c")]
+    with pytest.raises(UsageError, match="'b': then leads back to itself: b, c, a, b"):
+        modify(made, "b", timeout=3)
+    modify(made, "b", then="out")
+    assert (made.broken, len(made.entries)) == ([], 6)
+    for name, follows in {"b": ["later", "a"], "later": {"entry": "out", "delay": "1m"}}.items():
+        with pytest.raises(UsageError, match=f"'{name}': then leads back to itself: {name}, "):
+            modify(made, name, then=follows)
+    with pytest.raises(UsageError, match="'again': then leads back to itself: again, out2, again"):
+        made.take(made.add("out2", {**PING, "then": "again"}, "ann", 7.0))
+        made.add("again", {**PING, "then": "out2"}, "ann", 7.0)
+
+
+def test_long_rings_cost_no_time_and_no_room() -> None:
+    names = [f"n{number}" for number in range(2_000)]
+    made = book(**{name: {**PING, "then": [names[number - 1], names[number - 2]]} for number, name in enumerate(names)})
+    assert len(made.broken) == 2_000
+    assert made.broken[0].problem.endswith(", ..., n0")

@@ -82,8 +82,9 @@ class Ends:
         for follow in follows:
             other = self._board.slots.get(follow.entry)
             if other is not None:
-                self._add(other, Waiting(planned=other.new_time(now.wall + follow.delay), cause=cause,
-                                         due=now.wall + follow.delay, by=slot.entry.name), now, out)
+                due = _paced(other, now.wall + follow.delay, now)
+                self._add(other, Waiting(planned=other.new_time(due), cause=cause, due=due, by=slot.entry.name),
+                          now, out)
                 found.append(other)
         return found
 
@@ -91,3 +92,15 @@ class Ends:
         self._board.touch(slot)
         if not slot.wait(one):
             self._board.judge(slot, one, "skipped_overlap", f"{policy.QUEUE_LIMIT} runs wait already", now, out)
+
+
+def _paced(slot: Slot, due: float, now: Moment) -> float:
+    """When a run that follows may begin: like one of a continuous entry not at once after another one, so that
+    no chain, whatever it leads to, takes all of a host.
+    """
+    if slot.standing.last_started is not None:
+        due = max(due, min(slot.standing.last_started, now.wall) + policy.SHORTEST)
+    for one in slot.waiting:  # by when they are due
+        if one.cause in ("then", "on_failure") and abs(one.due - due) < policy.SHORTEST:
+            due = one.due + policy.SHORTEST
+    return due

@@ -15,7 +15,7 @@ runs of that time have their verdict; beyond that the clock was plainly wrong be
 LONGEST_DELAY = 7 * 86_400.0
 """Seconds that a retry waits at the most, however its delay grows."""
 SHORTEST = 1.0
-"""Seconds between two starts of a continuous entry, at the least."""
+"""Seconds between two starts of a continuous entry, or of one that follows others, at the least."""
 NOT_FAILED = frozenset({State.SUCCEEDED, State.KILLED})
 """Ends after which nothing is retried: it did what it should, or somebody did not want it to."""
 

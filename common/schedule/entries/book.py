@@ -166,7 +166,7 @@ class Book:
 
     def _check(self, name: str, fields: Mapping[str, Any]) -> Entry:
         entry = self._layers.parse(name, fields)
-        if problem := self._layers.windowless(entry):
+        if problem := self._layers.windowless(entry) or self._layers.ringed(entry):
             raise UsageError(problem)
         return entry
 

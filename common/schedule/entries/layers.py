@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from common.errors import UsageError
+from common.schedule.entries.chains import leads_back, ring, rings
 from common.schedule.entries.entries import changed
 from common.schedule.model import TRIGGERS, Entry
 from common.text import escape, nearest
@@ -121,7 +122,8 @@ class Layers:
             if found is not None:
                 made[name] = (layers, found)
         self._made = made
-        results = [self._opened(name, found) for name, (_, found) in made.items()]
+        turning = rings(self._parsed())
+        results = [self._opened(name, found, turning.get(name)) for name, (_, found) in made.items()]
         self.placed = {found.entry.name: found for found in results if isinstance(found, Placed)}
         self.broken = {found.name: found for found in results if isinstance(found, Broken)}
 
@@ -144,11 +146,24 @@ class Layers:
         differs = () if top is None or top.fields is None else tuple(top.fields)
         return Placed(entry, fields, origin, None if layers.filed is None else layers.filed.origin, differs)
 
-    def _opened(self, name: str, found: Placed | Broken) -> Placed | Broken:
-        """The same, unless it needs a period that is not there: it never runs as if it had no window."""
-        if isinstance(found, Placed) and (problem := self.windowless(found.entry)):
-            return Broken(name, found.origin, problem)
+    def _parsed(self) -> dict[str, Entry]:
+        """The entries that make sense, each by itself."""
+        return {name: found.entry for name, (_, found) in self._made.items() if isinstance(found, Placed)}
+
+    def _opened(self, name: str, found: Placed | Broken, turning: list[str] | None) -> Placed | Broken:
+        """The same, unless it needs a period that is not there, or would follow itself for ever: it never runs as if
+        it had no window, or nothing to follow it.
+        """
+        if isinstance(found, Placed):
+            problem = leads_back(found.entry, turning) if turning else self.windowless(found.entry)
+            if problem:
+                return Broken(name, found.origin, problem)
         return found
+
+    def ringed(self, entry: Entry) -> str:
+        """What is wrong with an entry that the others would lead back to; empty when nothing is."""
+        names = ring(entry, self._parsed())
+        return leads_back(entry, names) if names else ""
 
     def windowless(self, entry: Entry) -> str:
         """What is wrong with an entry that names a period which is not there; empty when nothing is."""
