@@ -85,7 +85,8 @@ class Connection:
         try:
             frame = self._receive(clock.boottime() + self._answer_seconds)
         except TimeoutError:
-            raise self._unreachable(f"no answer within {self._answer_seconds:g} s") from None
+            reason = f"no answer within {self._answer_seconds:g} s; it is stopped or overloaded, and may still do it"
+            raise self._unreachable(reason) from None
         while frame.get("kind") == "item":
             yield frame
             frame = self._receive(until)

@@ -20,6 +20,8 @@ from common.output import Format
 from config.paths import Paths, find
 
 NAME = "jr-call"
+ANSWER_SECONDS = 10.0
+"""How long the agent may take to say that it has the job, however long that runs then; it needs a disk write or two."""
 
 
 @click.command(cls=FunctionCommand, epilog="Examples:  jr-call test.ping  |  jr-call cmd.run 'df -h'  |  "
@@ -54,7 +56,7 @@ def command(root: str | None, fmt: Format, secret: tuple[str, ...], timeout: flo
 def _ask(paths: Paths, request: dict[str, Any]) -> dict[str, Any]:
     """The pair, by minion id: from the agent where there is one."""
     try:
-        connection = Connection(paths.minion_socket, AGENT)
+        connection = Connection(paths.minion_socket, AGENT, answer_seconds=ANSWER_SECONDS)
     except AbsentError:
         return _alone(paths, request)
     with connection:

@@ -130,6 +130,23 @@ def test_an_agent_that_ends_in_the_middle_of_a_call(fleet: Fleet) -> None:
     assert marker.read_text() == "start\n"
 
 
+def test_an_agent_that_is_stopped(fleet: Fleet) -> None:
+    """It is said, and soon: the job has no name yet, so nothing of it is lost. What runs long is waited for."""
+    pid = fleet.pid("m1")
+    process = fleet.spawn("jr-call", "--root", str(fleet.minion("m1")), "cmd.run", "sleep 20")
+    jid = fleet.open_job()
+    fleet.send("m1", signal.SIGSTOP)
+    try:
+        fleet.call("m1", "schedule.list").fails(5, "the minion's agent", "no answer within 10 s", "stopped")
+        assert process.poll() is None, "its job was begun, and may take its time"
+    finally:
+        fleet.send("m1", signal.SIGCONT)
+    assert fleet.call("m1", "schedule.list").code == 0
+    assert fleet.call("m1", "job.kill_job", jid).code == 0
+    process.communicate(timeout=60)
+    assert (process.returncode, fleet.pid("m1")) == (1, pid)
+
+
 def test_on_a_host_that_never_had_an_agent(fleet: Fleet) -> None:
     root = fleet.base / "fresh"
     ended = fleet.command("jr-call", "-o", "json", "test.echo", "hello", root=root, env={"JR_MINION_ID": "fresh"})
