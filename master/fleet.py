@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ import yaml
 from common import clock
 from common.control import MASTER, Connection
 from common.errors import JrError, UnreachableError, UsageError
+from common.evidence import names
 from common.files import FolderLock, private_folder
 from common.ids import MinionId
 from common.proc import lock
@@ -34,6 +35,9 @@ MARK = ".jr-local"
 """The file that says that a folder was made by this tool and may be removed by it."""
 START_SECONDS = 30.0
 """How long daemons may take to come up; they need well under one."""
+AGAIN_SECONDS = 90.0
+"""How long minions that ran already may take to find a master that was away: their back-off grows to 30 s, and a try
+may take 15 s; twice that."""
 STOP_SECONDS = 15.0
 """How long a daemon may take to end before it is killed."""
 TICK = 0.05
@@ -81,10 +85,12 @@ class Fleet:
 
     # up
 
-    def up(self, minions: int, settings: Mapping[str, Mapping[str, Any]] | None = None) -> list[str]:
+    def up(self, minions: int, settings: Mapping[str, Mapping[str, Any]] | None = None,
+           tell: Callable[[str], None] = lambda line: None) -> list[str]:
         """Start what does not run, so that there are at least so many minions; returns the names of all.
 
-        `settings` adds to the settings files of members, by name. Raises JrError when one does not come up.
+        `settings` adds to the settings files of members, by name; `tell` hears whom it may have to wait for. Raises
+        JrError when one does not come up.
         """
         private_folder(self.root)
         (self.root / MARK).touch(mode=0o600)
@@ -95,12 +101,20 @@ class Fleet:
         with self._connect() as connection:
             for number in range(1, minions + 1):
                 self._add(connection, MinionId(f"m{number}"), more.get(f"m{number}", {}))
+            ran = {member.name for member in self.minions if self.pid(member) is not None}
             for member in self.minions:
-                if self.pid(member) is None:
+                if member.name not in ran:
                     self._start(member)
-            names = [member.name for member in self.minions]
-            self._wait(lambda: all(self._up(connection, name) for name in names), "all minions are connected")
-        return names
+            self._wait_connected(connection, ran, tell)
+        return [member.name for member in self.minions]
+
+    def _wait_connected(self, connection: Connection, ran: set[str], tell: Callable[[str], None]) -> None:
+        """Wait for all minions; those that `ran` already may be in the middle of their back-off."""
+        if away := self._away(connection, ran):
+            tell(f"Waiting for {names(away)} to find the master again, {AGAIN_SECONDS:.0f} s at most.")
+            self._wait(lambda: not self._away(connection, ran), f"{names(away)} found the master again", AGAIN_SECONDS)
+        everybody = {member.name for member in self.minions}
+        self._wait(lambda: not self._away(connection, everybody), "all minions are connected")
 
     def _add(self, connection: Connection, minion: MinionId, more: Mapping[str, Any]) -> None:
         paths = self.paths.local_minion(minion)
@@ -146,15 +160,16 @@ class Fleet:
                     raise
                 select.select([], [], [], TICK)
 
-    def _up(self, connection: Connection, name: str) -> bool:
-        found = connection.ask("presence")["minions"].get(name)
-        return bool(found and found["up"])
+    def _away(self, connection: Connection, wanted: set[str]) -> list[str]:
+        """Who of these is not connected."""
+        known = connection.ask("presence")["minions"]
+        return [name for name in sorted(wanted) if not known.get(name, {}).get("up")]
 
-    def _wait(self, condition: Any, what: str) -> None:
-        deadline = clock.boottime() + START_SECONDS
+    def _wait(self, condition: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
+        deadline = clock.boottime() + seconds
         while not condition():
             if clock.boottime() > deadline:
-                raise JrError(f"cannot bring the fleet up: waited {START_SECONDS:.0f} s in vain until {what}; "
+                raise JrError(f"cannot bring the fleet up: waited {seconds:.0f} s in vain until {what}; "
                               f"see the logs below {self.root}")
             select.select([], [], [], TICK)
 

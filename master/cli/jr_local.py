@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,7 +43,7 @@ def command(root: str | None) -> None:
 def up(root: str | None, minions: int | None) -> int:
     """Start the fleet, or what is missing of it; safe to repeat."""
     fleet = _fleet(root)
-    names = fleet.up(minions or len(fleet.minions) or 3)
+    names = fleet.up(minions or len(fleet.minions) or 3, tell=partial(click.echo, err=True))
     click.echo(f"A master and {len(names)} minions are up: {', '.join(names)}.", err=True)
     click.echo("Tell the other commands where it is:", err=True)
     click.echo(f"export JR_ROOT={shlex.quote(str(fleet.root))}")

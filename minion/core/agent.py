@@ -45,8 +45,10 @@ GONE = 45.0
 """Seconds of silence after which the line counts as dead: three silent periods."""
 GREETING = 15.0
 """Seconds that a handshake and a Welcome may take."""
-BACKOFF_FIRST, BACKOFF_MOST = 0.5, 30.0
-"""Seconds before the second attempt, and at most; doubled each time, each time with jitter of our own."""
+BACKOFF_FIRST, BACKOFF_MOST = 0.5, 20.0
+"""Seconds before the second attempt, and at most; doubled each time."""
+JITTER = 0.5
+"""The part of it that our own jitter adds or takes away: so nobody waits longer than 30 s for a master that is back."""
 CLAIM_AGAIN = 2.0
 """Seconds between claims of a key that waits to be accepted, at first; it grows like the back-off."""
 
@@ -234,7 +236,8 @@ class Agent:
         """Wait, longer each time, and never in step with other hosts."""
         self._offline()
         self.why = why
-        self._wake = now.boot + min(BACKOFF_MOST, first * 2 ** min(self._tries, 10)) * (0.5 + self._chance())
+        jitter = 1 - JITTER + 2 * JITTER * self._chance()
+        self._wake = now.boot + min(BACKOFF_MOST, first * 2 ** min(self._tries, 10)) * jitter
         self._tries += 1
         return []
 

@@ -143,6 +143,22 @@ def test_the_job_ends_while_the_master_is_dead(fleet: Fleet) -> None:
     assert fleet.lookup(jid)["counts"] == {"succeeded": 2}
 
 
+def test_who_ran_while_the_master_was_away_is_waited_for_by_name(fleet: Fleet) -> None:
+    """Their back-off may have grown; here one is stopped, so that it cannot come before it is named."""
+    fleet.send("m2", signal.SIGSTOP)
+    try:
+        fleet.end("master", signal.SIGKILL)
+        starting = fleet.spawn("jr-local", "up", "--minions", "2")
+        assert starting.stderr is not None
+        line = starting.stderr.readline()
+        assert line.startswith("Waiting for "), line
+        assert "m2" in line
+    finally:
+        fleet.send("m2", signal.SIGCONT)
+    assert starting.wait(120) == 0
+    starting.communicate()
+
+
 def test_everything_dies_at_once(fleet: Fleet) -> None:
     # P6, P9
     jid = gated(fleet, "e", "*")

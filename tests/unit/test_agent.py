@@ -13,8 +13,9 @@ from common.link import Closed, Key
 from common.messages import Ack, Enrol, Enrolled, Ping, Pong, Publish, Welcome
 from common.messages import Stop as StopMessage
 from common.states import State
+from master.fleet import AGAIN_SECONDS
 from minion.core import effects as do
-from minion.core.agent import BACKOFF_FIRST, BACKOFF_MOST, GONE, GREETING, QUIET, Agent, Identity, Stage
+from minion.core.agent import BACKOFF_FIRST, BACKOFF_MOST, GONE, GREETING, JITTER, QUIET, Agent, Identity, Stage
 from minion.core.keychain import Keychain
 from tests.lib.cores import FIELDS, Driven
 from tests.lib.stored import NOON, jid
@@ -173,11 +174,16 @@ def test_the_waits_grow_to_a_limit_with_jitter() -> None:
         line.closed(Closed.FAILED)
         waits.append(line.wait())
     assert waits == [0.5, 1, 2, 4, 8, 16, BACKOFF_MOST, BACKOFF_MOST, BACKOFF_MOST]
-    for chance, wait in ((0.0, 15.0), (0.999, 44.97)):
+    for chance, wait in ((0.0, 10.0), (0.999, 29.98)):
         line.chance = chance
         line.after(line.wait())
         line.closed(Closed.LOST)
         assert line.wait() == pytest.approx(wait)
+
+
+def test_a_fleet_that_comes_up_waits_longer_than_its_minions_may() -> None:
+    """One try may be under way when the master comes back, and the one after it must be waited for."""
+    assert AGAIN_SECONDS >= BACKOFF_MOST * (1 + JITTER) + 2 * GREETING
 
 
 def test_a_welcome_makes_the_next_wait_short_again() -> None:
@@ -215,7 +221,7 @@ def test_a_key_that_waits_asks_again_and_again() -> None:
         assert line.hear(Enrolled(status="pending")) == ["close line: claimed"]
         waits.append(line.wait())
         assert line.after(line.wait()) == ["open enrolment"]
-    assert waits == [2, 4, 8, 16, 30, 30]  # accepted by hand, it is there half a minute later
+    assert waits == [2, 4, 8, 16, 20, 20]  # accepted by hand, it is there half a minute later
     assert line.agent.why == "this key waits to be accepted: jr-key accept, on the master"
     line.opened()
     assert line.hear(Enrolled(status="accepted"))[-1] == "open line"
