@@ -100,8 +100,7 @@ async def at_work(shell: Shell, source: Source, defaults: Defaults, runners: Cal
     scheduler = Scheduler(engine, hands)
     shell.watchers.on_done(lambda event: _ended(hands, scheduler, event))
     scheduler.open(shelf.entries, shelf.periods, runs, fatal=fatal)
-    for jid, state in _over(shell, store, runs):
-        scheduler.ended(jid, state)
+    await _tell_ends(shell, scheduler, runs)
     watching = shelf.open(hands.keep, scheduler.load, fatal)
     try:
         yield Schedules(shelf, hands, scheduler, Desk(shelf, engine, scheduler))
@@ -115,16 +114,22 @@ def _ended(hands: MasterHands, scheduler: Scheduler, event: JobDone) -> None:
         scheduler.ended(event.jid, state_of(event.counts))
 
 
-def _over(shell: Shell, store: Store, runs: Iterable[Occurrence]) -> list[tuple[Jid, State]]:
-    """Which of these runs ended while nobody could tell the engine."""
-    found: list[tuple[Jid, State]] = []
-    for jid in [run.jid for run in runs if run.jid is not None and run.jid not in shell.core.ledger.jobs]:
-        try:
-            store.job(jid)
-            found.append((jid, state_of(count(store.pairs(jid, values=False)))))
-        except UnknownJobError:
-            found.append((jid, State.LOST))  # it has grown old, or a backup does not have it
-    return found
+async def _tell_ends(shell: Shell, scheduler: Scheduler, runs: Iterable[Occurrence]) -> None:
+    """Tell the engine how those of these runs ended that ended before it was there to be told. Raises JrError."""
+    over = [run.jid for run in runs if run.jid is not None and run.jid not in shell.core.ledger.jobs]
+    # Minions are on the line already: what one of them said lately may be on its way to the store.
+    await shell.committed([])
+    for jid in over:
+        scheduler.ended(jid, _state(shell.store, jid))
+
+
+def _state(store: Store, jid: Jid) -> State:
+    """How a run ended while nobody could tell the engine."""
+    try:
+        store.job(jid)
+        return state_of(count(store.pairs(jid, values=False)))
+    except UnknownJobError:
+        return State.LOST  # it has grown old, or a backup does not have it
 
 
 _NAMELESS = frozenset({"list", "held", "periods", "save", "reload", "hold", "release", "run_pending"})

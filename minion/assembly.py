@@ -55,7 +55,8 @@ def assemble(settings: MinionSettings, state: Path, start: int, token: str | Non
     facts = collect(settings.id, settings.facts)
     limits = Limits(boot_id=clock.boot_id(), start=start, max_jobs=most_jobs(settings.max_jobs),
                     output_limit=settings.output_limit, return_limit=RETURN_LIMIT, left_behind=settings.left_behind)
-    host = Host(limits, TablePlanner(lambda: handle.functions(), lambda: handle.hands.executor.broken))
+    host = Host(limits, TablePlanner(lambda: handle.functions(), lambda: handle.hands.executor.broken),
+                followed=shelf is not None)
     identity = Identity(version=VERSION, boot_id=clock.boot_id(), start=start, facts=Raw(pack(facts)),
                         claim=Enrol(id=settings.id, version=VERSION, token=token))
     agent = Agent(identity, host, random.random, keys or Keychain(Key(""), None, [Key("")]))

@@ -40,7 +40,8 @@ class Left(NamedTuple):
     """Of those that run no more, as far as their return is still here; they count as running until that is told."""
     unbegun: list[Occurrence]
     over: list[Jid]
-    """Over and told to the master: nobody knows any more how they ended."""
+    """Over, and their return is gone, though it stays until the journal has the end: it was damaged, or an agent of an
+    older version let go of it. Nobody knows any more how they ended."""
 
 
 class Runs:
@@ -93,6 +94,7 @@ class Runs:
         except JrError:
             self._begun = begun + self._begun
             raise
+        self._shell.noted(step.ended)
         if step.occurrences:
             self._changed()
 
@@ -166,6 +168,12 @@ class Runs:
             await self.disk(partial(self._journal.write, structs.replace(held, occurrences=tuple(orphans),
                                                                          ended=tuple(left.over))))
         return [self._again(entries[one.schedule], one) for one in left.unbegun if one.schedule in entries]
+
+    def others(self, left: Left) -> list[Jid]:
+        """Jobs of this host that are no runs, or whose end is in the journal already: nothing follows from it."""
+        assert self._held is not None
+        runs = {one.jid for one in left.running}
+        return [jid for jid in self._held.unnoted if jid not in runs]
 
     def _again(self, entry: Entry, one: Occurrence) -> Begin:
         """The same decision once more; its deadline counts from when it was due, which only a plan tells."""

@@ -180,6 +180,7 @@ class Scheduler:
         for jid, state in {**left.ended, **self._early}.items():
             driver.ended(jid, state)
         self._early.clear()
+        around.hands.noted(self._runs.others(left))
         self._tasks.append(shelf.open(self._keep, driver.load, around.fatal))
 
     async def _keep(self, changes: Sequence[Change]) -> None:

@@ -48,7 +48,9 @@ ENDS_KEPT = 10
 class Host:
     """All jobs of one host: what happens to them, and what follows from it."""
 
-    def __init__(self, limits: Limits, planner: Planner) -> None:
+    def __init__(self, limits: Limits, planner: Planner, *, followed: bool = False) -> None:
+        """`followed`: a schedule of this host takes note of how its runs ended, and says so by `noted`."""
+        self._followed = followed
         self._boot_id = limits.boot_id
         self._agent_start = limits.start
         self._planner = planner
@@ -68,13 +70,14 @@ class Host:
         for jid, state in spooled.items():
             self.held.outbox.add(jid, (since or {}).get(jid, now.boot))
             self.held.jobs[jid] = Job(record=_ended(jid), state=state)
+            self._follow(jid, bool(jid.suffix))  # which of them are runs is not read here
         for record in adopted:
-            self.held.hold(record, local=_is_local(record))
+            self._hold(record)
             self.held.start(record.jid)
         effects: list[do.Effect] = []
         # Those that never had to wait come first, whatever the wall clock says: their supervisors may be on their way.
         for record in sorted(idle, key=lambda idle: (idle.state is State.QUEUED, idle.accepted)):
-            self.held.hold(structs.replace(record, state=State.ACCEPTED), local=_is_local(record))
+            self._hold(structs.replace(record, state=State.ACCEPTED))
             if record.inline:
                 effects += self.held.finish(record, State.LOST, now, reason="the agent ended while it ran")
             elif record.deadline_boot_id == self._boot_id:
@@ -122,15 +125,24 @@ class Host:
         return self._begin(jid, fields, secrets, now.boot + start_within, now.wall + start_within, now, local=True)
 
     def ack(self, message: Ack, now: Now) -> list[do.Effect]:
-        """The master has stored a return, or refused it for good."""
+        """The master has stored a return, or refused it for good.
+
+        That of a run stays until the schedule of this host has noted its end too: what follows from it hangs on that.
+        """
         job = self.held.jobs.get(message.jid)
         if not self.held.outbox.acked(message.jid):
             return []
         if job is None:
             return self.held.pump(now)
-        del self.held.jobs[message.jid]
-        done = do.Forget(message.jid) if message.refused is None else do.Quarantine(message.jid, message.refused)
-        return [done, *self.held.pump(now)]
+        if message.jid in self.held.unnoted:
+            self.held.unnoted[message.jid] = message
+            return self.held.pump(now)
+        return [self._forget(message), *self.held.pump(now)]
+
+    def noted(self, jids: Iterable[Jid]) -> list[do.Effect]:
+        """The schedule of this host has the ends of these jobs in its journal, or they are no runs of it."""
+        acks = [self.held.unnoted.pop(jid, None) for jid in jids]
+        return [self._forget(ack) for ack in acks if ack is not None]
 
     def stop(self, message: Stop, now: Now, master_now: float) -> list[do.Effect]:
         """A stop from the master. For a jid that was never seen here it makes sure that the job never starts.
@@ -245,6 +257,7 @@ class Host:
             self.held.open -= 1
             self.held.slots.leave(jid)
         self.held.outbox.acked(jid)
+        self.held.unnoted.pop(jid, None)
         self.held.claims.refuse(jid, reason)
         refused: list[do.Effect] = [] if job.local else [self.held.refused(jid, reason)]
         return [do.Undo(jid), *refused, *self.held.pump(now), *self.held.start_waiting(now)]
@@ -298,7 +311,7 @@ class Host:
             return [do.Call(record, plan.sealed)]
         until = deadline + KEPT
         self.held.claims.add(jid, until)
-        job = self.held.hold(record, local=local)
+        job = self._hold(record, local=local)
         effects: list[do.Effect] = [do.Claim(jid, until, start_by)]
         accepted = Accepted(jid=jid, job=fields if local else None, at=now.wall)
         if plan.inline:
@@ -312,6 +325,20 @@ class Host:
             return [*effects, do.SaveRecord(job.record), do.Send(structs.replace(accepted, queued=True))]
         self.held.start(jid)
         return [*effects, do.SaveRecord(record), do.Send(accepted), do.Start(jid)]
+
+    def _hold(self, record: JobRecord, *, local: bool | None = None) -> Job:
+        local = _is_local(record) if local is None else local
+        self._follow(record.jid, local and record.schedule is not None)
+        return self.held.hold(record, local=local)
+
+    def _follow(self, jid: Jid, run: bool) -> None:
+        if run and self._followed:
+            self.held.unnoted[jid] = None
+
+    def _forget(self, ack: Ack) -> do.Effect:
+        """What the master has, and nobody here waits for."""
+        del self.held.jobs[ack.jid]
+        return do.Forget(ack.jid) if ack.refused is None else do.Quarantine(ack.jid, ack.refused)
 
     def _said_of(self, message: Stop) -> list[do.Effect]:
         """What the supervisor answered to a signal that is asked for once more; nothing while it has not."""

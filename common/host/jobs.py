@@ -12,7 +12,7 @@ from common.host.job import Job, Limits, Now, Plan
 from common.host.outbox import Outbox
 from common.host.slots import Slots
 from common.ids import Jid
-from common.messages import Accepted, Evidence, JobFields, Load, Refused, Return, Started
+from common.messages import Accepted, Ack, Evidence, JobFields, Load, Refused, Return, Started
 from common.proc.record import JobRecord, StopRequest, fields_of
 from common.states import TERMINAL, State
 
@@ -34,6 +34,8 @@ class Jobs:
         self.calls: set[Jid] = set()
         """Inline functions that only read, and leave nothing."""
         self.outbox = Outbox()
+        self.unnoted: dict[Jid, Ack | None] = {}
+        """Runs whose end the schedule of this host has yet to note, with what the master said of their return."""
 
     # what others ask
 

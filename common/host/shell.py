@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -176,6 +176,11 @@ class HostShell:
     async def disk(self, call: Callable[[], T]) -> T:
         """Run something on the disk thread."""
         return await asyncio.get_running_loop().run_in_executor(self._disk, call)
+
+    def noted(self, jids: Iterable[Jid]) -> None:
+        """The schedule of this host has the ends of these jobs in its journal: see `Host.noted`."""
+        if effects := self._host.noted(jids):
+            self.apply(effects)
 
     @property
     def queued(self) -> int:

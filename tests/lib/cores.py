@@ -66,8 +66,8 @@ def record(name: Jid, state: State = State.ACCEPTED, accepted: float = NOON, dea
 class Driven:
     """A host core, and the clock of its machine: boot time counts from 1000, wall and master time are NOON beyond."""
 
-    def __init__(self, max_jobs: int = 0, boot: str = "boot") -> None:
-        self.host = Host(Limits(boot_id=boot, max_jobs=max_jobs), Table())
+    def __init__(self, max_jobs: int = 0, boot: str = "boot", *, followed: bool = False) -> None:
+        self.host = Host(Limits(boot_id=boot, max_jobs=max_jobs), Table(), followed=followed)
         self.time = 1000.0
 
     @property

@@ -11,7 +11,8 @@ from common.host import effects as do
 from common.host.claims import KEPT, Kept
 from common.host.core import HELD_LIMIT, START_TRIES, Host
 from common.host.job import Limits, Now
-from common.messages import Accepted, Publish, Refused
+from common.ids import MinionId, mint
+from common.messages import Accepted, Ack, Publish, Refused
 from common.proc.record import StopRequest, encode_record, fields_of
 from common.states import State
 from tests.lib.cores import FIELDS, Driven, Table, record, returned
@@ -297,6 +298,36 @@ def test_an_ack_moves_the_return_out_of_the_spool_once() -> None:
     assert host.ack(1, refused="not yours") == ["quarantine 1: not yours"]
     assert host.ack(1, refused="not yours") == []
     assert host.ack(7) == []
+
+
+def test_the_return_of_a_run_stays_until_the_schedule_has_noted_its_end_too() -> None:  # R-B31
+    """Whoever dies between the ack and the note finds the return where it was, and what follows from it follows."""
+    host = Driven(followed=True)
+    host.welcomed()
+    run, other = mint(NOON, None, MinionId("m1")), mint(NOON + 1, None, MinionId("m1"))
+    host.host.begin(run, structs.replace(FIELDS, schedule="tick"), 300.0, host.now)
+    host.host.begin(other, FIELDS, 300.0, host.now)
+    for one in (run, other):
+        host.host.ended(one, State.FAILED, host.now)
+    assert host.host.ack(Ack(jid=other), host.now) == [do.Forget(other)], "no run, and no schedule waits for it"
+    assert host.host.ack(Ack(jid=run), host.now) == []
+    assert host.host.held.states() == {run: State.FAILED}
+    assert host.host.noted([run]) == [do.Forget(run)]
+    assert host.host.held.states() == {}
+    assert host.host.noted([run, other]) == []
+
+
+def test_a_return_of_a_run_that_a_start_finds_waits_for_the_schedule_whatever_the_master_says() -> None:  # R-B31
+    host = Driven(followed=True)
+    run, told = mint(NOON, None, MinionId("m1")), mint(NOON + 1, None, MinionId("m1"))
+    host.load(spooled={run: State.SUCCEEDED, told: State.SUCCEEDED, jid(1): State.SUCCEEDED})
+    host.welcomed()
+    assert host.host.noted([told]) == [], "the journal had it, the master has not"
+    assert host.host.ack(Ack(jid=told), host.now) == [do.Forget(told)]
+    assert host.ack(1) == ["forget 1"], "a job of the master"
+    assert host.host.ack(Ack(jid=run, refused="not yours"), host.now) == []
+    assert host.host.held.states() == {run: State.SUCCEEDED}
+    assert host.host.noted([run]) == [do.Quarantine(run, "not yours")]
 
 
 def test_all_that_is_held_is_said_in_pages_and_then_sent_again() -> None:

@@ -27,7 +27,7 @@ from master.hands import MasterHands, state_of
 from master.records import AddJob, Keep, PutMinion, PutOccurrences
 from master.records import Change as Saved
 from master.requests import Defaults
-from master.schedules import _ended, _over
+from master.schedules import _ended, _tell_ends
 from master.shell import Shell
 from master.store.base import RunFilter, StoreError
 from master.store.memory import MemoryStore
@@ -66,12 +66,12 @@ class Scene:
         self.hands = MasterHands(self.shell, Defaults(start_within=60, grace=1), lambda: ["mine.tidy"],
                                  lambda name: f"cannot find {name}", self.asked)
         self.entries = {entry.name: entry for entry in entries}
-        self.scheduler = self.begun()
+        self.scheduler: Scheduler
 
     async def asked(self, check: Check, jid: Jid) -> bool:
         return check.function == "mine.yes"
 
-    def begun(self) -> Scheduler:
+    async def begun(self) -> Scheduler:
         """The scheduler of one more start of the master."""
         engine = Engine("master", UTC, self.hands.mint, kept.standings(self.disk), kept.hold(self.disk), moment())
         scheduler = Scheduler(engine, self.hands)
@@ -79,8 +79,7 @@ class Scene:
         runs = kept.unended(self.disk)
         self.hands.kept(kept.hold(self.disk), runs)
         scheduler.open(self.entries, {}, runs)
-        for jid, state in _over(self.shell, self.disk, runs):
-            scheduler.ended(jid, state)
+        await _tell_ends(self.shell, scheduler, runs)
         return scheduler
 
     def runs(self, name: str = "*") -> list[Any]:
@@ -128,6 +127,7 @@ def played(play: Callable[[Scene], Coroutine[Any, Any, None]], *entries: Entry,
            full: int = 0) -> None:
     async def scene() -> None:
         scene = Scene(*entries)
+        scene.scheduler = await scene.begun()
         scene.disk.full = full
         try:
             await asyncio.wait_for(play(scene), 60)
@@ -196,7 +196,7 @@ def test_a_start_knows_the_runs_that_go_on_and_those_that_ended_without_it() -> 
         assert (first.verdict, [run.schedule for run in kept.unended(scene.disk)]) == ("ran", ["tidy"])
         await scene.scheduler.close()
         scene.entries = {"tidy": entry(run_on_start=False)}
-        scene.scheduler = scene.begun()
+        scene.scheduler = await scene.begun()
         refused = await scene.scheduler.run("tidy", "ann")
         assert refused is not None
         assert refused.verdict == "skipped_overlap", "its run goes on"
@@ -206,10 +206,14 @@ def test_a_start_knows_the_runs_that_go_on_and_those_that_ended_without_it() -> 
         assert jid is not None
         await scene.hands.end(jid, "enough")
         opened = scene.shell.core.ledger.jobs[jid]
-        await scene.shell.committed([*scene.shell.core.ledger.close(opened, MASTER, State.LOST, "gone", NOON),
-                                     *scene.shell.core.ledger.finish(opened, NOON)])
-        scene.scheduler = scene.begun()
+        # What a minion said as the master came up again is on its way to the store as the schedule begins.
+        saving = asyncio.ensure_future(scene.shell.committed([
+            *scene.shell.core.ledger.close(opened, MASTER, State.LOST, "gone", NOON),
+            *scene.shell.core.ledger.finish(opened, NOON)]))
+        await asyncio.sleep(0)  # for it to be issued
+        scene.scheduler = await scene.begun()
         await until_async(lambda: kept.standings(scene.disk)["tidy"].last_state == "lost", "its end")
+        await saving
         assert kept.unended(scene.disk) == []
         again = await scene.scheduler.run("tidy", "ann")
         assert again is not None
