@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import partial
 from pathlib import Path
@@ -32,8 +32,9 @@ AGAIN = 5.0
 
 Keep = Callable[[Sequence[Change]], Awaitable[None]]
 """Makes changes durable; one that is `nothing` is forgotten. Raises JrError."""
-Apply = Callable[[Mapping[str, Entry], Mapping[str, Period]], Awaitable[None]]
-"""Has the scheduler go by these entries and periods from now on. Raises JrError."""
+Apply = Callable[[Mapping[str, Entry], Mapping[str, Period], Container[str]], Awaitable[None]]
+"""Has the scheduler go by these entries and periods from now on; the last are names of entries that cannot be used for
+now. Raises JrError."""
 
 _log = logging.getLogger("jr.schedule")
 
@@ -61,6 +62,11 @@ class Shelf:
     def entries(self) -> Mapping[str, Entry]:
         """The entries that hold."""
         return self.book.entries
+
+    @property
+    def broken(self) -> Container[str]:
+        """The names of those that cannot be used for now."""
+        return frozenset(each.name for each in self.book.broken)
 
     @property
     def periods(self) -> Mapping[str, Period]:
@@ -189,7 +195,7 @@ class Shelf:
     async def _tell(self) -> None:
         assert self._apply is not None
         self._behind = True
-        await self._apply(self.entries, self.periods)
+        await self._apply(self.entries, self.periods, self.broken)
         self._behind = False
 
     def _say(self) -> None:

@@ -99,7 +99,7 @@ async def at_work(shell: Shell, source: Source, defaults: Defaults, runners: Cal
     engine = Engine(str(MASTER), clock.local_zone(), hands.mint, kept.standings(store), hold, moment())
     scheduler = Scheduler(engine, hands)
     shell.watchers.on_done(lambda event: _ended(hands, scheduler, event))
-    scheduler.open(shelf.entries, shelf.periods, runs, fatal=fatal)
+    scheduler.open(shelf.entries, shelf.periods, runs, broken=shelf.broken, fatal=fatal)
     await _tell_ends(shell, scheduler, runs)
     watching = shelf.open(hands.keep, scheduler.load, fatal)
     try:

@@ -175,7 +175,7 @@ class Scheduler:
         again = await self._runs.settle(left, shelf.entries, Step(hold=kept.hold))
         engine = Engine(str(self._settings.id), self._zone, self._runs.mint, kept.standings, kept.hold, moment())
         driver = Driver(engine, self._runs)
-        driver.open(shelf.entries, shelf.periods, left.running, again, fatal=around.fatal)
+        driver.open(shelf.entries, shelf.periods, left.running, again, broken=shelf.broken, fatal=around.fatal)
         self._opened = Opened(driver, Desk(shelf, engine, driver))
         for jid, state in {**left.ended, **self._early}.items():
             driver.ended(jid, state)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -81,7 +81,8 @@ class Engine(Protocol):
     def held(self) -> Hold | None:
         """The hold of all entries, if there is one."""
 
-    def load(self, entries: Mapping[str, Entry], periods: Mapping[str, Period], now: Moment) -> list[Decision]: ...
+    def load(self, entries: Mapping[str, Entry], periods: Mapping[str, Period], now: Moment,
+             broken: Container[str] = ()) -> list[Decision]: ...
     def adopt(self, occurrence: Occurrence) -> None: ...
     def wait(self, now: Moment) -> float | None: ...
     def due(self, now: Moment) -> list[Decision]: ...
@@ -143,7 +144,7 @@ class Scheduler:
         self._asked: dict[Key, asyncio.Future[Occurrence]] = {}
         """Runs by hand whose `should_run` is being asked."""
         self._verbs = 0
-        self._next: tuple[Mapping[str, Entry], Mapping[str, Period]] | None = None
+        self._next: tuple[Mapping[str, Entry], Mapping[str, Period], Container[str]] | None = None
         """Entries and periods that wait for their turn: only the last ones count."""
         self._wake = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
@@ -156,16 +157,16 @@ class Scheduler:
 
     def open(self, entries: Mapping[str, Entry], periods: Mapping[str, Period],
              running: Iterable[Occurrence] = (), again: Iterable[Begin] = (), *,
-             fatal: Callable[[str], None] = _log.critical) -> None:
+             broken: Container[str] = (), fatal: Callable[[str], None] = _log.critical) -> None:
         """Begin to work.
 
         `running` go on from an earlier start of the daemon; `again` stand in the journal, and their jobs are begun now.
-        `fatal` is told when no more work can be done.
+        Entries in `broken` cannot be used for now. `fatal` is told when no more work can be done.
         """
         repeated = list(again)
         for occurrence in (*running, *(begin.occurrence for begin in repeated)):
             self._engine.adopt(occurrence)
-        self._put(lambda now: self._engine.load(entries, periods, now))
+        self._put(lambda now: self._engine.load(entries, periods, now, broken))
         for begin in repeated:
             self._work.begin(begin)
         self._worker = guarded(self._serve, "the schedule", fatal)
@@ -188,15 +189,17 @@ class Scheduler:
 
     # verbs: each is durable when it comes back, and raises JrError (NotFoundError, UsageError) when it is refused
 
-    async def load(self, entries: Mapping[str, Entry], periods: Mapping[str, Period]) -> None:
-        """These are the entries from now on; those that did not change keep their state.
+    async def load(self, entries: Mapping[str, Entry], periods: Mapping[str, Period],
+                   broken: Container[str] = ()) -> None:
+        """These are the entries from now on; those that did not change keep their state, and so do those in `broken`,
+        which cannot be used for now.
 
         They are so also when this raises JrError: they are durable elsewhere, and the journal has yet to follow.
         """
         # While the journal takes nothing, whoever has new entries comes again and again.
         if self._next is None:
             self._put(self._load_next)
-        self._next = (entries, periods)
+        self._next = (entries, periods, broken)
         await self._do(lambda now: [])
 
     async def run(self, name: str, by: str, *, force: bool = False) -> Occurrence | None:
@@ -250,8 +253,8 @@ class Scheduler:
 
     def _load_next(self, now: Moment) -> list[Decision]:
         assert self._next is not None
-        (entries, periods), self._next = self._next, None
-        return self._engine.load(entries, periods, now)
+        (entries, periods, broken), self._next = self._next, None
+        return self._engine.load(entries, periods, now, broken)
 
     def _put(self, call: Call, ended: Jid | None = None, done: asyncio.Future[list[Decision]] | None = None) -> None:
         self._turns.append(_Turn(call, ended, done))

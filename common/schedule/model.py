@@ -205,6 +205,8 @@ class Standing(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """In a row."""
     paused: str = ""
     """Why it is paused; empty when it is not."""
+    broken: bool = False
+    """Whether its entry cannot be used for now: what is planned since `decided` has no verdict before it can."""
     skips: tuple[float, ...] = ()
     """Planned times that somebody asked to skip."""
     moved: tuple[tuple[float, float], ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import stat
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -265,6 +265,7 @@ class Kept:
     def __init__(self) -> None:
         self.changes: dict[str, Change] = {}
         self.applied: list[dict[str, Entry]] = []
+        self.broken: Container[str] = ()
         self.full = False
         self.stuck = 0
 
@@ -276,11 +277,12 @@ class Kept:
             if not change.nothing:
                 self.changes[change.name] = change
 
-    async def apply(self, entries: Mapping[str, Entry], periods: Mapping[str, Period]) -> None:
+    async def apply(self, entries: Mapping[str, Entry], periods: Mapping[str, Period], broken: Container[str]) -> None:
         if self.stuck:
             self.stuck -= 1
             raise JrError("cannot change the schedule: its journal cannot be written")
         self.applied.append(dict(entries))
+        self.broken = broken
 
 
 def with_shelf(files: Files, kept: Kept, story: Callable[[Shelf], Awaitable[None]]) -> None:
@@ -411,6 +413,7 @@ def test_the_watch_tells_the_scheduler_and_the_log(
         files.write("b.yaml", f"beat: {EVERY % '5s'}\n")
         await asyncio.to_thread(until, lambda: kept.applied and "beat" in kept.applied[-1])
         assert len([line for line in caplog.messages if "'bad'" in line]) == 1, "told once"
+        assert ("bad" in kept.broken, "beat" in kept.broken) == (True, False), "it is not deleted"
 
     with_shelf(files, kept, story)
 

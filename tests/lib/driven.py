@@ -59,6 +59,8 @@ class Host:
     ) -> None:
         self.wall, self.boot, self.zone, self.who = wall, BOOT, zone, who
         self.entries = {one.name: one for one in entries}
+        self.broken: set[str] = set()
+        """Entries that cannot be used for now."""
         self.periods = periods or {}
         self.job_seconds = job_seconds
         self.standings: dict[str, Standing] = {}
@@ -94,16 +96,16 @@ class Host:
         running = [one for one, _ in self.running.values()]
         for occurrence in [*running, *again, *(one for one, _ in self.over.values())]:
             self.engine.adopt(occurrence)
-        self.do(self.engine.load(self.entries, self.periods, self.now))
+        self.do(self.engine.load(self.entries, self.periods, self.now, self.broken))
         for occurrence in again:
             self.begin(occurrence)
         for jid, (_, state) in tuple(self.over.items()):
             self.do(self.engine.ended(jid, state, self.now), ended=jid)
 
-    def load(self, *entries: Entry) -> None:
-        """These are the entries from now on."""
-        self.entries = {one.name: one for one in entries}
-        self.do(self.engine.load(self.entries, self.periods, self.now))
+    def load(self, *entries: Entry, broken: Iterable[str] = ()) -> None:
+        """These are the entries from now on, but for those that cannot be used."""
+        self.entries, self.broken = {one.name: one for one in entries}, set(broken)
+        self.do(self.engine.load(self.entries, self.periods, self.now, self.broken))
 
     def away(self, seconds: float) -> None:
         """The daemon is down so long, or the host is, and starts again."""

@@ -10,7 +10,7 @@ from msgspec import structs
 from common.errors import NotFoundError, UsageError
 from common.schedule.engine import verbs
 from common.schedule.entries.calendars import read_periods
-from common.schedule.model import Check, Follow
+from common.schedule.model import Check, Follow, Key
 from common.states import State
 from tests.lib.driven import DAY, HOUR, T0, Host, entry
 
@@ -309,6 +309,45 @@ def test_an_entry_that_comes_back_decides_nothing_twice():
     assert host.told() == [(HOUR, "ran"), (2 * HOUR, "ran")]
     assert host.told("once") == [(HOUR, "ran")]
     assert len(host.told("hand")) == 2
+
+
+@pytest.mark.parametrize("restarts", [0, 2])
+def test_an_entry_that_cannot_be_used_for_a_while_keeps_all_it_had(restarts: int):
+    """P12, I19: a slip in a file is no deletion. What came due meanwhile has its verdict, and is not made up for."""
+    fields = {"max_runs": 3, "retries": 1, "retry_delay": 3.5 * HOUR}
+    host = Host(entry(**HOURLY, **fields), entry("start", every=HOUR), entry("end", every=HOUR, base="end"))
+    used = list(host.entries.values())
+    host.job_seconds = None
+    host.pass_time(HOUR)
+    for jid in tuple(host.running):
+        host.end(jid, State.FAILED)
+    host.load(broken=["e", "start", "end"])
+    for _ in range(restarts):
+        host.away(HOUR)
+    host.pass_time((3 - restarts) * HOUR + 600)
+    assert (len(host.journal), {*host.standings}) == (3, {"e", "start", "end"})
+    host.load(*used)
+    assert host.told() == [(HOUR, "ran"), (2 * HOUR, "missed")]
+    missed = host.ledger[Key("e", T0 + 2 * HOUR)]
+    assert (missed.count, missed.last, missed.reason) == (3, T0 + 4 * HOUR, "the entry could not be used")
+    assert (host.shown()["runs"], [one["attempt"] for one in host.shown()["waiting"]]) == (1, [1])
+    assert host.told("start") == [(HOUR, "ran"), (2 * HOUR, "missed")]
+    assert host.shown("start")["next"] == T0 + 5 * HOUR
+    assert host.told("end") == [(HOUR, "ran"), (2 * HOUR, "missed")]
+    assert host.shown("end")["next"] == T0 + 5 * HOUR + 600
+    host.pass_time(HOUR / 2)
+    assert [(one.attempt, one.verdict) for one in host.journal if one.schedule == "e"][2:] == [(1, "ran")]
+
+
+def test_an_entry_that_could_not_be_used_and_is_deleted_leaves_nothing_behind():
+    host = Host(entry(retries=1, retry_delay=HOUR, **HOURLY), job_seconds=None)
+    host.pass_time(HOUR)
+    host.end(state=State.FAILED)
+    host.load(broken=["e"])
+    host.load()
+    assert [(one.attempt, one.verdict, one.reason) for one in host.journal][1:] == [
+        (1, "skipped_paused", "the entry was deleted")]
+    assert not host.standings
 
 
 def test_an_edit_during_a_run_survives_its_end():

@@ -45,6 +45,8 @@ class Board:
         self.born = now.wall
         """When the scheduler started, by the wall clock as it is set now."""
         self.slots: dict[str, Slot] = {}
+        self.aside: dict[str, Standing] = {}
+        """Where the entries stand that cannot be used for now."""
         self._runs: dict[Jid, Run] = {}
         self._running: dict[str, dict[Jid, Run]] = {}
         self.dropped: set[str] = set()
@@ -115,11 +117,17 @@ class Board:
 
     def changed(self) -> tuple[tuple[Standing, ...], tuple[str, ...]]:
         """The standings that changed since this was asked last, and the names of those that are gone."""
-        standings = tuple(standing_of(self.slots[name]) for name in self._changed if name in self.slots)
-        dropped = tuple(sorted(name for name in self.dropped if name not in self.slots))
+        standings = [standing_of(self.slots[name]) for name in self._changed if name in self.slots]
+        standings += [self.aside[name] for name in self._changed if name in self.aside]
+        dropped = tuple(sorted(name for name in self.dropped if name not in self.slots and name not in self.aside))
         self._changed.clear()
         self.dropped.clear()
-        return standings, dropped
+        return tuple(standings), dropped
+
+    def put_aside(self, standing: Standing) -> None:
+        """Its entry cannot be used, and is none of the slots."""
+        self.aside[standing.name] = standing if standing.broken else structs.replace(standing, broken=True)
+        self._changed[standing.name] = None
 
     # runs
 

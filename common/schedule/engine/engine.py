@@ -6,7 +6,7 @@ may begin; here is what is asked of them, and when. All times come from the call
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from datetime import tzinfo
 from typing import Any, Literal
 
@@ -54,10 +54,14 @@ class Engine:
             run = Run(occurrence, occurrence.jid, 0.0)
             self._board.enter(run)
 
-    def load(self, entries: Mapping[str, Entry], periods: Mapping[str, Period], now: Moment) -> list[Decision]:
-        """These are the entries from now on. Those whose planned times did not change keep all their state."""
+    def load(self, entries: Mapping[str, Entry], periods: Mapping[str, Period], now: Moment,
+             broken: Container[str] = ()) -> list[Decision]:
+        """These are the entries from now on. Those whose planned times did not change keep all their state.
+
+        Of the others those in `broken` cannot be used for now, and keep theirs until they can; the rest are deleted.
+        """
         self._board.notice(now)
-        return self._loading.load(entries, periods, now)
+        return self._loading.load(entries, periods, now, broken)
 
     def wait(self, now: Moment) -> float | None:
         """Seconds until `due` must be called again; None when nothing is planned."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import tzinfo
 
 from common.schedule.engine import policy, verbs
@@ -12,7 +12,7 @@ from common.schedule.engine.planner import Planner
 from common.schedule.engine.plans import Rhythm
 from common.schedule.engine.slot import Slot
 from common.schedule.engine.standings import restore, standing_of
-from common.schedule.model import Decision, Entry, Moment, Standing, Waiting
+from common.schedule.model import Decision, Entry, Judge, Moment, Occurrence, Standing, Waiting
 from common.schedule.times.periods import Period
 from common.schedule.times.triggers import fingerprint
 
@@ -39,14 +39,23 @@ class Loading:
         self._deleted: dict[str, Standing] = {}
         """What entries that were deleted had decided: one that comes back under its name decides nothing twice."""
 
-    def load(self, entries: Mapping[str, Entry], periods: Mapping[str, Period], now: Moment) -> list[Decision]:
-        """These are the entries from now on; those whose planned times did not change keep all their state."""
+    def load(self, entries: Mapping[str, Entry], periods: Mapping[str, Period], now: Moment,
+             broken: Container[str]) -> list[Decision]:
+        """These are the entries from now on; those whose planned times did not change keep all their state. Of the
+        others those in `broken` keep it too, and the rest are deleted.
+        """
         out: list[Decision] = []
         for name in [name for name in self._board.slots if name not in entries]:
-            self._remove(name, now, out)
+            self._remove(name, name in broken, now, out)
+        for name in [name for name in self._board.aside if name not in entries and name not in broken]:
+            self._forget(self._board.aside.pop(name), now, out)
         fresh = [slot for entry in entries.values() if (slot := self._put(entry, periods, now, out)) is not None]
         self._periods = dict(periods)
-        self._board.dropped.update(self._standings.keys() - entries.keys())
+        for name in self._standings.keys() - entries.keys():
+            if name in broken:
+                self._board.put_aside(self._standings[name])
+            else:
+                self._board.dropped.add(name)
         self._standings.clear()
         for slot in fresh:
             self._planner.look(slot, now, out)
@@ -77,30 +86,42 @@ class Loading:
         slot = Slot(entry, self._who, self._zone, periods)
         self._board.slots[entry.name] = slot
         slot.running = self._board.runs_of(entry.name)
-        standing = self._standings.get(entry.name) or self._deleted.pop(entry.name, None)
+        kept = self._board.aside.pop(entry.name, None) or self._standings.get(entry.name)
+        standing = kept or self._deleted.pop(entry.name, None)
         if standing is None:
             slot.plan_from(now)
         else:
             restore(slot, standing, now)
+            if standing.broken:
+                self._planner.pass_over(slot, now, out)
             self._gate.returned(slot, now, out)
         if entry.run_on_start and entry.enabled:
             slot.wait(Waiting(planned=slot.new_time(now.wall), due=now.wall + slot.spread, cause="run_on_start"))
         self._board.touch(slot)
         return slot
 
-    def _remove(self, name: str, now: Moment, out: list[Decision]) -> None:
-        """Its runs end as they end; what waits never begins."""
+    def _remove(self, name: str, broken: bool, now: Moment, out: list[Decision]) -> None:
+        """Its runs end as they end; what waits never begins, unless the entry is broken and comes back."""
         slot = self._board.slots[name]
         self._keep_splayed(slot, now, out)
-        self._gate.turn_away(slot, _DELETED, now, out)
-        old = standing_of(slot)
+        standing = standing_of(slot)
+        del self._board.slots[name]
+        self._board.disarm(name)
+        if broken:
+            self._board.put_aside(standing)
+        else:
+            self._forget(standing, now, out)
+
+    def _forget(self, old: Standing, now: Moment, out: list[Decision]) -> None:
+        """The entry is gone for good; what it had decided stays decided."""
+        name = old.name
+        out.extend(Judge(occurrence=Occurrence(
+            schedule=name, planned=one.planned, attempt=one.attempt, verdict=_DELETED.verdict, at=now.wall,
+            cause=one.cause, by=one.by, reason=_DELETED.reason)) for one in old.waiting)
         self._deleted[name] = Standing(name=name, decided=old.decided, turn=old.turn, lap=old.lap, high=old.high)
         if len(self._deleted) > _REMEMBERED:
             del self._deleted[next(iter(self._deleted))]
-        del self._board.slots[name]
         self._board.dropped.add(name)
-        self._board.disarm(name)
-
 
     def _keep_splayed(self, slot: Slot, now: Moment, out: list[Decision]) -> None:
         """What was planned up to now and waits for its splay alone waits by itself, whatever becomes of the plan."""

@@ -59,6 +59,19 @@ class Planner:
         self._begin(slot, runs, now, out)
         self._count_on(slot, last, runs, now)
 
+    def pass_over(self, slot: Slot, now: Moment, out: list[Decision]) -> None:
+        """Judge what came due while the entry could not be used: none of it is made up for."""
+        first, plan = slot.next, slot.plan
+        if first is None or plan is None or first + slot.splay > now.wall or slot.finished:
+            return
+        last = _last(plan, first, max(first, now.wall - slot.splay))
+        changes = _changes(slot, first, last, _fine(slot, now))
+        for row in _without(slot, first, last, ()):
+            self._judge_pieces(slot, row, changes, _UNUSABLE, now, out)
+        slot.move_on(last)
+        self._board.touch(slot)
+        self._count_on(slot, last, [], now)
+
     def rest(self, slot: Slot, now: Moment, begun: float | None = None) -> None:
         """Plan the next run of an entry that counts from the ends of its runs, once nothing of it goes on.
 
@@ -94,20 +107,20 @@ class Planner:
             return []
         earliest = policy.reaches_back(slot.entry, now.wall, policy.there_from(now.wall, self._board.born))
         runs = _newest(slot, max(first, earliest - slot.splay), last, policy.made_up_at_once(slot.entry))
-        fine = now.wall - max(FINE, slot.entry.catch_up_window)
-        changes = _changes(slot, first, last, fine)
-        for begin, end in _without(slot, first, last, runs):
-            self._judge_pieces(slot, begin, end, changes, now, out)
+        changes = _changes(slot, first, last, _fine(slot, now))
+        for row in _without(slot, first, last, runs):
+            self._judge_pieces(slot, row, changes, _TOO_LATE, now, out)
         return runs
 
-    def _judge_pieces(self, slot: Slot, first: float, last: float, changes: list[tuple[float, bool]], now: Moment,
-                      out: list[Decision]) -> None:
-        """Judge a row of planned times by the windows in which they lie."""
+    def _judge_pieces(self, slot: Slot, row: tuple[float, float], changes: list[tuple[float, bool]], inside: Refusal,
+                      now: Moment, out: list[Decision]) -> None:
+        """Judge a row of planned times by the windows in which they lie; `inside` is for those in an open one."""
         assert slot.plan is not None
-        at: float | None = first
+        at: float | None = row[0]
+        last = row[1]
         while at is not None and at <= last:
             index = bisect.bisect_right(changes, (at, True)) - 1
-            refusal = _TOO_LATE if index < 0 or changes[index][1] else _OUTSIDE
+            refusal = inside if index < 0 or changes[index][1] else _OUTSIDE
             end = last
             if index + 1 < len(changes):
                 end = max(at, min(last, slot.plan.previous_before(changes[index + 1][0]) or at))
@@ -141,6 +154,7 @@ class Planner:
 
 
 _TOO_LATE = Refusal("missed", "nobody was there to begin it")
+_UNUSABLE = Refusal("missed", "the entry could not be used")
 _OUTSIDE = Refusal("skipped_window", "")
 
 
@@ -169,6 +183,10 @@ def _newest(slot: Slot, earliest: float, last: float, count: int) -> list[float]
         if len(found) >= count:
             break
     return found[::-1]
+
+
+def _fine(slot: Slot, now: Moment) -> float:
+    return now.wall - max(FINE, slot.entry.catch_up_window)
 
 
 def _changes(slot: Slot, first: float, last: float, fine: float) -> list[tuple[float, bool]]:

@@ -22,7 +22,7 @@ def standing_of(slot: Slot) -> Standing:
 
 def restore(slot: Slot, standing: Standing, now: Moment) -> None:
     """Go on from there: where its trigger is still the same nothing is planned twice, and nothing forgotten."""
-    slot.standing = standing
+    slot.standing = structs.replace(standing, broken=False)
     slot.runs, slot.failures, slot.paused = standing.runs, standing.failures, standing.paused
     slot.turn, slot.lap, slot.high = standing.turn, standing.lap, standing.high
     slot.waiting = list(standing.waiting)
