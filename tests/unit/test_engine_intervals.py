@@ -23,12 +23,21 @@ def test_from_the_start_of_the_attempt():
     assert host.told() == [(600.0, "ran"), (1200.0, "ran")]
 
 
-def test_a_run_that_was_made_up_for_counts_from_its_own_start():
-    """I03: after a stall it is not due again before a whole interval has passed."""
-    host = Host(entry(every=600.0))
+def test_a_run_that_was_made_up_for_leaves_the_rhythm_as_it_was():
+    """I03: an interval counts from the planned start of the attempt, whenever and however that begins. F28: after a
+    stall, and after a restart, each planned time has its verdict, and none comes twice.
+    """
+    host = Host(entry(every=600.0), entry("splayed", every=600.0, splay=60.0))
+    spread = host.shown("splayed")["next"] - T0 - 600
     host.stall(1150)
     host.pass_time(1300)
-    assert host.told() == [(600.0, "caught_up"), (1750.0, "ran"), (2350.0, "ran")]
+    host.away(1000)
+    host.pass_time(200)
+    verdicts = ["caught_up", "ran", "ran", "ran", "caught_up", "ran"]
+    planned = [600.0, 1200.0, 1800.0, 2400.0, 3000.0, 3600.0]
+    assert host.told() == host.told("splayed") == [*zip(planned, verdicts, strict=True)]
+    assert {one.at - T0 for one in host.begun if one.planned == T0 + 600} == {1150.0}
+    assert {one.at - T0 for one in host.begun if one.planned == T0 + 3600} == {3600.0, 3600.0 + spread}
 
 
 def test_from_the_end_of_the_run_or_from_a_skip():

@@ -57,7 +57,7 @@ class Planner:
         slot.move_on(last)
         self._board.touch(slot)
         self._begin(slot, runs, now, out)
-        self._count_on(slot, last, runs, now)
+        self._count_on(slot, last, now)
 
     def pass_over(self, slot: Slot, now: Moment, out: list[Decision]) -> None:
         """Judge what came due while the entry could not be used: none of it is made up for."""
@@ -70,7 +70,7 @@ class Planner:
             self._judge_pieces(slot, row, changes, _UNUSABLE, now, out)
         slot.move_on(last)
         self._board.touch(slot)
-        self._count_on(slot, last, [], now)
+        self._count_on(slot, last, now)
 
     def rest(self, slot: Slot, now: Moment, begun: float | None = None) -> None:
         """Plan the next run of an entry that counts from the ends of its runs, once nothing of it goes on.
@@ -134,14 +134,13 @@ class Planner:
             self._gate.enter(slot, Waiting(planned=slot.key_time(planned), due=due, caught_up=due < there,
                                            patient=len(runs) > 1), now, out)
 
-    def _count_on(self, slot: Slot, last: float, runs: list[float], now: Moment) -> None:
-        """Where an interval goes on from."""
+    def _count_on(self, slot: Slot, last: float, now: Moment) -> None:
+        """Where an interval goes on from. Its rhythm stays, also after a run that was made up for, so that no planned
+        time goes without its verdict.
+        """
         if isinstance(slot.plan, Rhythm):
             slot.high = max(slot.high, last)
-            late = bool(runs) and runs[-1] + slot.splay < policy.there_from(now.wall, self._board.born)
-            if late:
-                slot.count_from(now.wall + slot.interval - slot.splay)
-            elif not slot.windows.is_open(last) and not slot.windows.is_open(now.wall):
+            if not slot.windows.is_open(last) and not slot.windows.is_open(now.wall):
                 opening = slot.windows.next_opening(now.wall)
                 if opening is None:
                     slot.next = None
