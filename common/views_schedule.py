@@ -85,7 +85,7 @@ def _last(entry: Mapping[str, Any]) -> str:
 
 def _where(entry: Mapping[str, Any]) -> str:
     problem = _problem(entry)
-    return escape("; ".join(filter(None, (str(entry.get("origin") or ""), problem))))
+    return escape("; ".join(filter(None, (str(entry.get("origin") or ""), str(entry.get("why") or ""), problem))))
 
 
 def _schedule(value: Any, style: Style, width: int) -> str:

@@ -24,7 +24,8 @@ from common.text import nearest
 Pending = Literal["run", "drop"]
 NEXT_LIMIT = 1_000
 """Planned times in one answer."""
-_STATUS = frozenset({"name", "broken", "status", "enabled", "next", "running", "waiting", "paused", "runs", "failures"})
+_STATUS = frozenset({"name", "broken", "status", "why", "enabled", "next", "running", "waiting", "paused", "runs",
+                     "failures"})
 _AT_ONCE = 50
 """Entries that are looked at before others have the loop: some 10 ms."""
 _EARLIEST, _LATEST = 1e8, 1e11

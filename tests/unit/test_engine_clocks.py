@@ -65,6 +65,21 @@ def test_a_clock_that_was_ten_years_ahead_does_not_silence_the_schedule_for_ten_
     assert [one.verdict for one in host.begun[-3:]] == ["ran"] * 3
 
 
+def test_an_entry_that_waits_out_a_clock_that_was_set_back_says_so():
+    """R-B31: its silence is no riddle; an interval goes on and has none to explain."""
+    host = Host(entry(**EVERY_HOUR), entry("daily", cron="30 12 * * *"), entry("interval", every=600.0))
+    host.pass_time(3 * HOUR)
+    assert (host.shown()["status"], host.shown()["why"]) == ("scheduled", "")
+    host.set_clock(-2.5 * HOUR)
+    host.tick()
+    assert (host.shown()["status"], host.shown()["next"]) == ("waiting", T0 + 4 * HOUR)
+    assert host.shown()["why"] == ("the clock was set back: times until 2026-01-05 03:00:00+00:00 have their verdict "
+                                   "already")
+    assert {host.shown(name)["why"] for name in ("daily", "interval")} == {""}
+    host.pass_time(2.5 * HOUR)
+    assert (host.shown()["status"], host.shown()["why"]) == ("scheduled", "")
+
+
 def test_a_clock_set_back_while_the_daemon_was_down_starves_no_interval():
     """F28, R-B31: after a start it is one interval away at the most."""
     host = Host(entry(every=600.0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 from msgspec import structs
@@ -24,9 +25,10 @@ def described(slot: Slot, held: Hold | None, now: float) -> dict[str, Any]:
     """One entry as plain data."""
     coming = upcoming(slot, 1, now)
     standing = structs.asdict(standing_of(slot))
+    why = _why_silent(slot, now)
     return {
         "name": slot.entry.name, **to_fields(slot.entry, shown=True), "enabled": slot.entry.enabled,
-        "status": _status(slot, held), "next": coming[0] if coming else None,
+        "status": _status(slot, held, why), "why": why, "next": coming[0] if coming else None,
         "running": sorted(slot.running), "waiting": [_waits(slot, one) for one in slot.waiting],
         "paused": slot.paused, "runs": slot.runs, "failures": slot.failures,
         "skips": sorted(slot.skips), "moved": sorted(slot.moved.items()), **{name: standing[name] for name in _LAST},
@@ -69,11 +71,23 @@ def _planned(slot: Slot) -> Iterator[float]:
         at = slot.plan.next_after(opening - 1e-6) if isinstance(slot.plan, OnWall) else opening
 
 
-def _status(slot: Slot, held: Hold | None) -> str:
+def _why_silent(slot: Slot, now: float) -> str:
+    """Why it does nothing at times that it names; empty when there is no such reason."""
+    plan, decided = slot.plan, slot.decided
+    if not isinstance(plan, OnWall) or decided is None or decided <= now:
+        return ""
+    coming = plan.next_after(now)
+    if coming is None or coming > decided:
+        return ""
+    until = datetime.fromtimestamp(decided, slot.zone).isoformat(sep=" ", timespec="seconds")
+    return f"the clock was set back: times until {until} have their verdict already"
+
+
+def _status(slot: Slot, held: Hold | None, why: str) -> str:
     """One word."""
     checks: Iterable[tuple[Any, str]] = (
         (slot.running, "running"), (not slot.entry.enabled, "disabled"), (held is not None, "held"),
-        (slot.paused, "paused"), (slot.waiting or slot.asked, "waiting"), (_is_finished(slot), "finished"),
+        (slot.paused, "paused"), (slot.waiting or slot.asked or why, "waiting"), (_is_finished(slot), "finished"),
         (slot.plan is None, "manual"))
     return next((word for check, word in checks if check), "scheduled")
 
