@@ -24,6 +24,7 @@ LIFTED = frozenset({"timeout"})
 keeps the time limit, so the function is not told."""
 
 _READS = "_jr_inline_reads"
+_ALONE = "_jr_inline_alone"
 GIVEN = {"job": "Job", "agent": "Agent", "master": "Master"}
 """Parameters that jr fills in, by name, and their types. Nobody else can give `**kwargs` these names."""
 
@@ -173,14 +174,16 @@ class Agent(Protocol):
         """The facts, as last collected."""
 
 
-def inline(*, reads: bool) -> Callable[[F], F]:
+def inline(*, reads: bool, alone: bool = True) -> Callable[[F], F]:
     """Mark a built-in function as one that answers inside the agent, at once.
 
-    With `reads=True` it promises to change nothing, and its job leaves no proc record.
+    With `reads=True` it promises to change nothing, and its job leaves no proc record. With `alone=False` it is about
+    what only an agent has that runs, and a jr-call without one does not begin it.
     """
 
     def mark(function: F) -> F:
         setattr(function, _READS, reads)
+        setattr(function, _ALONE, alone)
         return function
 
     return mark
@@ -190,6 +193,12 @@ def inline_reads(function: Callable[..., Any]) -> bool | None:
     """What `@inline` said of this function; None when it is not inline."""
     reads: bool | None = getattr(function, _READS, None)
     return reads
+
+
+def works_alone(function: Callable[..., Any]) -> bool:
+    """What `@inline` said of this function; True also when it is not inline."""
+    alone: bool = getattr(function, _ALONE, True)
+    return alone
 
 
 @functools.cache

@@ -25,6 +25,8 @@ from config.settings import MasterSettings, MinionSettings
 S = TypeVar("S", bound=Struct)
 
 DEFAULT = "default"
+HOST_NAME = "host name"
+"""The origin of an id that nobody has set."""
 
 
 class SettingsError(UsageError):
@@ -123,7 +125,7 @@ def _load(
     for key, make in computed.items():
         if key not in values and not problems:
             values[key] = make()
-            origins[key] = "host name"
+            origins[key] = HOST_NAME
     if problems:
         raise SettingsError(problems)
     return Loaded(kind(**values), origins)

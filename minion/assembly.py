@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,6 +41,8 @@ class Parts(NamedTuple):
     scheduler: Scheduler
     hands: HostShell
     asker: Asker
+    inline: Mapping[str, Callable[..., Any]]
+    """The functions that answer inside the agent, by name."""
 
 
 def assemble(settings: MinionSettings, state: Path, start: int, token: str | None, out: Out,
@@ -67,4 +70,4 @@ def assemble(settings: MinionSettings, state: Path, start: int, token: str | Non
     config: dict[str, Any] = {"packages": [FUNCTIONS], "dirs": list(settings.function_dirs),
                               "entry_points": ENTRY_POINTS, "containment": settings.containment}
     handle.hands = HostShell(host, state, config, out, inline, handle)
-    return Parts(host, agent, scheduler, handle.hands, Asker(inline, config, handle))
+    return Parts(host, agent, scheduler, handle.hands, Asker(inline, config, handle), inline)

@@ -19,16 +19,18 @@ from typing import Any
 from msgspec import Raw, structs
 
 from common import clock, codec
+from common.control import AGENT
 from common.control_frames import VERSION
 from common.errors import JrError, UnreachableError, UsageError
 from common.files import FolderLock, private_folder
+from common.functions import works_alone
 from common.ids import Jid, mint
 from common.messages import JobFields, Message, Return
 from common.pairs import of_return
 from common.proc import lock
 from common.proc.directory import JobFolders
 from common.requests import CallRequest, checked, job_and_secrets
-from config.load import load_minion, source_of
+from config.load import HOST_NAME, Loaded, load_minion, source_of
 from config.paths import Paths
 from config.settings import MinionSettings
 from config.shelf import Shelf, shelf_of
@@ -65,23 +67,36 @@ class Alone:
             self.failure.set_exception(JrError(reason))
 
 
-def run_alone(paths: Paths, request: Mapping[str, Any], begun: Callable[[str], None]) -> dict[str, Any]:
+def run_alone(paths: Paths, request: Mapping[str, Any], begun: Callable[[str], None],
+              willing: Callable[[], None]) -> dict[str, Any]:
     """Answer the request that the agent's verb `call` would: the pair by minion id. Raises JrError.
 
-    `begun` is told the jid of a job that goes on without this process from there on.
+    `willing` is called once nothing is in the way of doing without an agent; `begun` is told the jid of a job that goes
+    on without this process from there on.
     """
     loaded = load_minion(paths)
+    _check_root(paths, loaded)
     settings = loaded.settings
     shelf = shelf_of(source_of(loaded, paths.minion_settings, paths.minion_schedules))
     wanted = checked({"v": VERSION, "verb": "call", **request}, CallRequest)
     with _held_back() as interrupted:
-        found = asyncio.run(call(settings, paths, *job_and_secrets(wanted, _user(), settings.grace), shelf))
+        job, secrets = job_and_secrets(wanted, _user(), settings.grace)
+        found = asyncio.run(call(settings, paths, job, secrets, shelf, willing))
     if isinstance(found, Path):
         begun(found.name)
     if interrupted:
         raise KeyboardInterrupt
     message = wait(paths, found) if isinstance(found, Path) else found
     return {str(settings.id): of_return(message)}
+
+
+def _check_root(paths: Paths, loaded: Loaded[MinionSettings]) -> None:
+    """Nothing is made in a folder that only a slip of the pen can have named. Raises UsageError."""
+    if paths.root is None or loaded.origin("id") != HOST_NAME:
+        return
+    if not any(path.exists() for path in (paths.minion_settings, paths.minion_schedules, paths.minion_state)):
+        raise UsageError(f"cannot use the root {paths.root}: no minion has its settings or its state there; name the "
+                         "right one with --root or JR_ROOT, or a new minion with JR_MINION_ID")
 
 
 @contextlib.contextmanager
@@ -110,11 +125,11 @@ def _user() -> str:
 
 
 async def call(settings: MinionSettings, paths: Paths, fields: JobFields, secrets: Raw,
-               shelf: Shelf | None = None) -> Return | Path:
+               shelf: Shelf | None = None, willing: Callable[[], None] = lambda: None) -> Return | Path:
     """Run a function here, with the secrets that `fields` does not show, and give its return.
 
     The path of a claim instead: a supervisor has the job, and `wait` waits for its end without the state folder's lock.
-    Raises JrError, UnreachableError when an agent holds the state folder and does not answer.
+    Raises JrError, UnreachableError when an agent holds the state folder and does not answer, or is needed.
     """
     state = private_folder(paths.minion_state)
     try:
@@ -128,8 +143,18 @@ async def call(settings: MinionSettings, paths: Paths, fields: JobFields, secret
         # No agent is there to start what would have to wait, so nothing waits.
         parts = assemble(structs.replace(settings, max_jobs=0), state, 0, None, out, shelf=shelf)
         stack.push_async_callback(parts.hands.close)
+        _check_alone(parts, fields.function, paths)
+        willing()
         await parts.hands.open(patient=False)
         return await _run(parts, out, mint(clock.wall(), None, settings.id), fields, secrets)
+
+
+def _check_alone(parts: Parts, function: str, paths: Paths) -> None:
+    """Raises UnreachableError for what only an agent can answer: nothing of it is begun, filed or told the master."""
+    code = parts.inline.get(function)
+    if code is not None and not works_alone(code):
+        raise UnreachableError(f"cannot reach the minion's agent at {paths.minion_socket}, which {function} needs; "
+                               f"{AGENT.hint}")
 
 
 async def _run(parts: Parts, out: Alone, jid: Jid, fields: JobFields, secrets: Raw) -> Return | Path:

@@ -91,10 +91,10 @@ def _alone(paths: Paths, request: dict[str, Any]) -> dict[str, Any]:
     # Most calls find an agent, and need none of what it takes to do without.
     from minion.standalone import run_alone
 
-    say(NAME, "no agent runs on this host: calling without one")
     begun: list[str] = []
     try:
-        return run_alone(paths, request, begun.append)
+        return run_alone(paths, request, begun.append,
+                         lambda: say(NAME, "no agent runs on this host: calling without one"))
     except KeyboardInterrupt:
         if not begun:
             raise

@@ -23,7 +23,7 @@ def _refusals() -> Iterator[None]:
         raise Failed(str(error)) from error
 
 
-@inline(reads=True)
+@inline(reads=True, alone=False)
 async def list_(*, agent: Agent) -> list[dict[str, Any]]:
     """The entries of this minion's schedule: where each comes from, its next run, how the last one went.
 
@@ -35,7 +35,7 @@ async def list_(*, agent: Agent) -> list[dict[str, Any]]:
         return await agent.schedule.entries()
 
 
-@inline(reads=True)
+@inline(reads=True, alone=False)
 def show(name: str, *, agent: Agent) -> dict[str, Any]:
     """One entry, as in schedule.list. `origin` is its file and line, and who changed what at run time.
 
@@ -45,7 +45,7 @@ def show(name: str, *, agent: Agent) -> dict[str, Any]:
         return agent.schedule.show(name)
 
 
-@inline(reads=True)
+@inline(reads=True, alone=False)
 def job_status(name: str, *, agent: Agent) -> dict[str, Any]:
     """What an entry does: `status`, `running` jids, what waits, its next run, and the last one with its verdict and
     state.
@@ -56,7 +56,7 @@ def job_status(name: str, *, agent: Agent) -> dict[str, Any]:
         return agent.schedule.status(name)
 
 
-@inline(reads=True)
+@inline(reads=True, alone=False)
 def show_next_fire_time(name: str, count: int = 1, *, agent: Agent) -> dict[str, Any]:
     """The next planned times of an entry, in epoch seconds, with its windows and its splay.
 
@@ -66,7 +66,7 @@ def show_next_fire_time(name: str, count: int = 1, *, agent: Agent) -> dict[str,
         return agent.schedule.upcoming(name, count)
 
 
-@inline(reads=False)
+@inline(reads=False, alone=False)
 async def add(name: str, *, agent: Agent, job: Job, **fields: Any) -> dict[str, Any]:
     """Add an entry. Its fields are those of `schedule:` in minion.yaml.
 
@@ -76,7 +76,7 @@ async def add(name: str, *, agent: Agent, job: Job, **fields: Any) -> dict[str, 
         return await agent.schedule.add(name, fields, job.user)
 
 
-@inline(reads=False)
+@inline(reads=False, alone=False)
 async def modify(name: str, *, agent: Agent, job: Job, **fields: Any) -> dict[str, Any]:
     """Change only what is named; null gives a field back to what the file says, or to its default.
 
@@ -88,7 +88,7 @@ async def modify(name: str, *, agent: Agent, job: Job, **fields: Any) -> dict[st
         return await agent.schedule.modify(name, fields, job.user)
 
 
-@inline(reads=False)
+@inline(reads=False, alone=False)
 async def delete(name: str, *, agent: Agent, job: Job) -> dict[str, Any]:
     """Delete an entry, also one of a file, which stays hidden until it is added again. Its runs are left alone.
 
@@ -98,7 +98,7 @@ async def delete(name: str, *, agent: Agent, job: Job) -> dict[str, Any]:
         return await agent.schedule.delete(name, job.user)
 
 
-@inline(reads=False)
+@inline(reads=False, alone=False)
 async def enable(name: str, *, agent: Agent, job: Job) -> dict[str, Any]:
     """Plan runs of an entry again, from now on.
 
@@ -108,7 +108,7 @@ async def enable(name: str, *, agent: Agent, job: Job) -> dict[str, Any]:
         return await agent.schedule.enable(name, True, job.user)
 
 
-@inline(reads=False)
+@inline(reads=False, alone=False)
 async def disable(name: str, *, agent: Agent, job: Job) -> dict[str, Any]:
     """Plan no runs of an entry: it has no next run and no verdicts. A run that goes on is left alone.
 
@@ -118,7 +118,7 @@ async def disable(name: str, *, agent: Agent, job: Job) -> dict[str, Any]:
         return await agent.schedule.enable(name, False, job.user)
 
 
-@inline(reads=False)
+@inline(reads=False, alone=False)
 async def copy(name: str, new_name: str, *, agent: Agent, job: Job) -> dict[str, Any]:
     """The same entry under a second name, on this minion. `jr-run schedule.copy` copies between minions.
 
@@ -128,7 +128,7 @@ async def copy(name: str, new_name: str, *, agent: Agent, job: Job) -> dict[str,
         return await agent.schedule.copy(name, new_name, job.user)
 
 
-@inline(reads=False)
+@inline(reads=False, alone=False)
 async def move(name: str, new_name: str, *, agent: Agent, job: Job) -> dict[str, Any]:
     """The same entry under another name, on this minion; it counts its runs anew.
 
@@ -138,7 +138,7 @@ async def move(name: str, new_name: str, *, agent: Agent, job: Job) -> dict[str,
         return await agent.schedule.move(name, new_name, job.user)
 
 
-@inline(reads=False)
+@inline(reads=False, alone=False)
 async def save(*, agent: Agent) -> dict[str, Any]:
     """Write what was changed at run time into schedule.d/saved.yaml, which counts as any file from then on.
 
@@ -148,7 +148,7 @@ async def save(*, agent: Agent) -> dict[str, Any]:
         return await agent.schedule.save()
 
 
-@inline(reads=False)
+@inline(reads=False, alone=False)
 async def reload(forget: bool = False, *, agent: Agent) -> dict[str, Any]:
     """Read the files now; the agent also does so by itself within a few seconds, and at SIGHUP.
 
@@ -160,7 +160,7 @@ async def reload(forget: bool = False, *, agent: Agent) -> dict[str, Any]:
         return await agent.schedule.reload(forget)
 
 
-@inline(reads=False)
+@inline(reads=False, alone=False)
 async def run_job(name: str, force: bool = False, *, agent: Agent, job: Job) -> dict[str, Any]:
     """Run an entry now, whatever its trigger and its windows say; `jid` is that of the run.
 
@@ -172,7 +172,7 @@ async def run_job(name: str, force: bool = False, *, agent: Agent, job: Job) -> 
         return await agent.schedule.run(name, job.user, force)
 
 
-@inline(reads=False)
+@inline(reads=False, alone=False)
 async def postpone_job(name: str, to: str, planned: str | None = None, *, agent: Agent) -> dict[str, Any]:
     """Run at `to` what is planned next, or at the time `planned`. Times are ISO, epoch seconds, or `2h` from now.
 
@@ -182,7 +182,7 @@ async def postpone_job(name: str, to: str, planned: str | None = None, *, agent:
         return await agent.schedule.postpone(name, to, planned)
 
 
-@inline(reads=False)
+@inline(reads=False, alone=False)
 async def skip_job(name: str, planned: str | None = None, *, agent: Agent) -> dict[str, Any]:
     """Do not run at the next planned time, or at the one named; its verdict is `skipped_paused`.
 
@@ -192,7 +192,7 @@ async def skip_job(name: str, planned: str | None = None, *, agent: Agent) -> di
         return await agent.schedule.skip(name, planned)
 
 
-@inline(reads=False)
+@inline(reads=False, alone=False)
 async def resume(name: str, *, agent: Agent) -> dict[str, Any]:
     """Let an entry go on that paused itself (`pause_after_failures`), or ran `max_runs` times.
 
@@ -202,7 +202,7 @@ async def resume(name: str, *, agent: Agent) -> dict[str, Any]:
         return await agent.schedule.resume(name)
 
 
-@inline(reads=False)
+@inline(reads=False, alone=False)
 async def hold(*, agent: Agent, job: Job) -> dict[str, Any]:
     """Begin nothing of this minion's schedule until schedule.release; what runs goes on, and other jobs do.
 
@@ -212,7 +212,7 @@ async def hold(*, agent: Agent, job: Job) -> dict[str, Any]:
         return await agent.schedule.hold(job.user)
 
 
-@inline(reads=False)
+@inline(reads=False, alone=False)
 async def release(pending: str = "run", *, agent: Agent) -> dict[str, Any]:
     """Let the schedule go on. What came due meanwhile runs now, the last run of each entry; with `pending=drop` never.
 

@@ -154,6 +154,14 @@ def test_on_a_host_that_never_had_an_agent(fleet: Fleet) -> None:
     assert (ended.code, ended.json["fresh"]["return"]) == (0, "hello")
 
 
+def test_a_mistyped_root_is_refused_and_nothing_made_there(fleet: Fleet) -> None:
+    typo, master = fleet.base / "typo", fleet.root
+    fleet.command("jr-call", "--root", str(typo), "test.ping").fails(2, str(typo), "--root")
+    assert not typo.exists()
+    fleet.command("jr-call", "test.ping", root=master).fails(2, str(master))
+    assert not (master / "var/lib/jr/minion").exists()
+
+
 def test_ctrl_c_leaves_the_job_to_itself(fleet: Fleet) -> None:
     gate = fleet.base / "gate"
     process = fleet.spawn("jr-call", "--root", str(fleet.minion("m1")), "cmd.run",

@@ -204,8 +204,10 @@ def test_all_is_held_and_released(fleet: Fleet) -> None:
 def test_without_an_agent_nothing_is_changed(fleet: Fleet) -> None:
     fleet.end("m1", signal.SIGTERM)
     try:
-        ended = fleet.call("m1", "schedule.add", "x", "function=test.ping")
-        assert ended.code == 1
-        assert ended.json["m1"]["evidence"]["reason"] == "cannot use the schedule: no agent runs on this host"
+        for words in (["add", "x", "function=test.ping"], ["list"], ["run_job", "x"]):
+            ended = fleet.call("m1", f"schedule.{words[0]}", *words[1:])
+            ended.fails(5, "cannot reach the minion's agent", f"schedule.{words[0]} needs", "jr-minion")
+            assert ended.out == ""
+        assert fleet.call("m1", "schedule.periods").code == 0, "what the files say is there all the same"
     finally:
         fleet.up()
