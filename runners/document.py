@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from common.errors import Exit
+from common.errors import DetachedError, Exit
 from common.exits import exit_code
 from common.states import OPEN, State
 
@@ -103,3 +104,20 @@ def read(frames: Iterable[Mapping[str, Any]]) -> Document:
 def is_open(pair: Mapping[str, Any]) -> bool:
     """True while this pair may still change by the job's own course."""
     return pair["state"] in OPEN
+
+
+@contextlib.contextmanager
+def interruptible(said: str) -> Iterator[None]:
+    """Whoever presses Ctrl-C meanwhile is told how things stand: raises DetachedError with what is `said`."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise DetachedError(said) from None
+
+
+def goes_on(*jids: str) -> str:
+    """What is said to somebody who does not wait any longer for these jobs, at least one."""
+    *others, last = jids
+    among = f", as do {', '.join(others)}" if others else ""
+    return (f"detached from {last}, which goes on{among}; look it up: jr-run jobs.lookup_jid {last}; "
+            f"kill it: jr-run jobs.kill {last}")

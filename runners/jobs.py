@@ -15,7 +15,7 @@ from common.exits import exit_code
 from common.signals import signal_number
 from common.states import State
 from runners.api import How, Ids, Master, Report, Seconds
-from runners.document import Document, is_open, read
+from runners.document import Document, goes_on, interruptible, is_open, read
 from runners.filters import parse_filters
 
 _STOP_SECONDS = 15.0
@@ -101,8 +101,9 @@ def wait(master: Master, jid: str, wait: Seconds | None = None) -> Report:
     """
     document = Document()
     try:
-        for frame in master.watch(jid, follow=True, until=None if wait is None else clock.boottime() + wait):
-            document.add(frame)
+        with interruptible(goes_on(jid)):
+            for frame in master.watch(jid, follow=True, until=None if wait is None else clock.boottime() + wait):
+                document.add(frame)
     except TimeoutError:
         document = read(master.watch(jid, follow=False))
         return Report("job", document.as_dict(), Exit.WAITED, f"{jid} goes on: the wait of {wait:g} s is over")
@@ -154,7 +155,8 @@ def _stop(
 ) -> Report:
     """Ask for the stop, then show the pairs it was for: all of them ended by it, or the exit code says what not."""
     asked = clock.boottime()
-    answer = master.stop(jid, how, signal=None, grace=grace, minions=minions)
+    with interruptible(f"interrupted before the master had answered; jr-run jobs.lookup_jid {jid} tells if it took it"):
+        answer = master.stop(jid, how, signal=None, grace=grace, minions=minions)
     until = asked + (answer["grace"] + _STOP_SECONDS if wait is None else wait)
     outcomes: dict[str, str] = answer["minions"]
     stopped = {minion for minion, outcome in outcomes.items() if not _was_over(outcome)}
@@ -164,7 +166,8 @@ def _stop(
                       note=f"{jid} was over already: there was nothing to stop")
     # A minion that is away may come in days; who wants to wait for it says how long.
     kept = {minion for minion in stopped if wait is None and outcomes[minion] == "kept"}
-    pairs = _until_stopped(master, jid, stopped - kept, until)
+    with interruptible(f"interrupted; the stop of {jid} stands, jr-run jobs.wait {jid} waits for its end"):
+        pairs = _until_stopped(master, jid, stopped - kept, until)
     if kept:
         pairs = read(master.watch(jid, follow=False)).pairs
     shown = {minion: pairs[minion] for minion in sorted(stopped) if minion in pairs}

@@ -15,7 +15,7 @@ from common.schedule.model import BEGUN, Verdict
 from common.text import nearest
 from common.typed import guess
 from runners.api import Master, Report, Seconds
-from runners.document import Document
+from runners.document import Document, goes_on, interruptible
 from runners.entries import between, parse_fields
 from runners.filters import parse_time
 
@@ -258,8 +258,9 @@ def _waited(master: Master, runs: list[dict[str, Any]], until: float) -> Report:
         document = Document()
         if run["verdict"] in BEGUN:
             try:
-                for frame in master.watch(run["jid"], follow=True, until=until):
-                    document.add(frame)
+                with interruptible(_begun(runs)):
+                    for frame in master.watch(run["jid"], follow=True, until=until):
+                        document.add(frame)
             except TimeoutError:
                 open_ones += 1
             counts = Counter(str(pair["state"]) for pair in document.pairs.values())
@@ -272,6 +273,11 @@ def _waited(master: Master, runs: list[dict[str, Any]], until: float) -> Report:
     if open_ones:
         return Report("schedule", shown, Exit.WAITED, f"{open_ones} of {len(runs)} go on: the wait is over")
     return Report("schedule", shown, exit, "" if runs else "nothing was due")
+
+
+def _begun(runs: list[dict[str, Any]]) -> str:
+    """What is said to somebody who does not wait for these runs any longer."""
+    return goes_on(*(run["jid"] for run in runs if run["verdict"] in BEGUN))
 
 
 def _new(new_name: str | None) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,9 @@ from runners import registry
 from runners.client import ControlMaster
 from tests.lib.commands import Ended, run
 from tests.lib.control import Script, serving
+from tests.lib.wait import until
 
+PROGRAM = [sys.executable, "-c", "from master.cli.jr_run import main; main()"]
 JID = "20260102030405123456"
 HEAD = {
     "event": "job", "jid": JID, "function": "cmd.run", "args": ["sleep 9"], "kwargs": {}, "target": "*",
@@ -314,6 +319,32 @@ def test_a_stop_of_who_is_away_is_not_waited_for(jr_run: JrRun, socket: Path) ->
     assert "m1  killed" in ended.out
     assert "m2  running" in ended.out
     assert f"not yet over on m2: the stop stands, jr-run jobs.wait {JID} waits; not connected: m2" in ended.err
+
+
+@pytest.mark.parametrize(("words", "script", "said"), [
+    (["jobs.kill", JID], {"stop": ["wait", {}]}, f"jobs.lookup_jid {JID}"),
+    (["jobs.kill", JID], {"stop": [stop({"m1": "sent"})], "watch": [HEAD, "wait", {}]}, f"the stop of {JID} stands"),
+    (["jobs.term", JID], {"stop": [stop({"m1": "sent"})], "watch": [HEAD, "wait", {}]}, f"jobs.wait {JID}"),
+    (["jobs.wait", JID], {"watch": [HEAD, "wait", {}]}, f"detached from {JID}, which goes on; look it up: jr-run"),
+    (["--wait", "60", "schedule.run_job", "tidy"],
+     {"schedule": [{"answer": {"verdict": "ran", "jid": JID}}], "watch": [HEAD, "wait", {}]},
+     f"detached from {JID}, which goes on; look it up: jr-run jobs.lookup_jid {JID}; kill it: jr-run jobs.kill {JID}"),
+])
+def test_ctrl_c_tells_how_things_stand(
+    tmp_path: Path, socket: Path, words: list[str], script: dict[str, Any], said: str,
+) -> None:  # S14
+    played = Script(**script)
+    argv = [*PROGRAM, "--root", str(tmp_path), *words]
+    with serving(socket, played), subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                                   stderr=subprocess.PIPE, text=True) as process:
+        try:
+            until(lambda: len(played.requests) == len(script), what="the last request")
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, out, err.count("\n")) == (130, "", 1), err
+    assert said in err
 
 
 def test_stopping_what_is_over(jr_run: JrRun, socket: Path) -> None:  # S03
