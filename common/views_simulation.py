@@ -35,6 +35,9 @@ def _entry(entry: Mapping[str, Any], style: Style) -> Iterable[str]:
     yield (f"{style.paint('bold', escape(entry['name']))}{GAP}{escape(entry['function'])} on "
            f"{escape(_named(entry['members']))}")
     yield f"{GAP}{escape(entry['explained'][0])}"
+    if entry.get("finished"):
+        yield f"{GAP}finished: {escape(entry['finished'])}"
+        return
     times = [_time(time) for time in entry["next"][:_RUNS]]
     more = ", ..." if entry["runs"] > len(times) else ""
     yield f"{GAP}{entry['runs']} run{'' if entry['runs'] == 1 else 's'}{': ' if times else ''}{', '.join(times)}{more}"

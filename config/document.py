@@ -18,6 +18,9 @@ VALUES_LIMIT = 1_000_000
 """Values in a file with its aliases written out: ten lines of aliases to aliases can stand for more than memory takes.
 """
 
+_PLAIN = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float", "null", "timestamp"))
+"""What a key may be that is no text."""
+
 
 @dataclass(frozen=True)
 class Document:
@@ -95,13 +98,19 @@ def _parse(text: str) -> Document:
             raise _Refused(f" line {key.start_mark.line + 1}: {escape(str(key.value)[:100])} stands there twice")
         if _values(node, {}) > VALUES_LIMIT:
             raise _Refused(f": its aliases stand for more than {VALUES_LIMIT} values")
-        lines = {str(key.value): key.start_mark.line + 1 for key, _ in node.value}
-        inner = {(str(key.value), str(name.value)): name.start_mark.line + 1
+        lines = {_key(loader, key): key.start_mark.line + 1 for key, _ in node.value}
+        inner = {(_key(loader, key), _key(loader, name)): name.start_mark.line + 1
                  for key, value in node.value if isinstance(value, yaml.MappingNode) for name, _ in value.value}
         values = loader.construct_document(node)
         return Document({str(key): value for key, value in values.items()}, lines, inner)
     finally:
         loader.dispose()
+
+
+def _key(loader: yaml.SafeLoader, node: yaml.Node) -> str:
+    """The text of a key as its value is told: `yes` is True."""
+    plain = isinstance(node, yaml.ScalarNode) and node.tag in _PLAIN
+    return str(loader.construct_object(node) if plain else node.value)
 
 
 def _values(node: yaml.Node, known: dict[int, int]) -> int:

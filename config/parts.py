@@ -19,6 +19,8 @@ from config.document import Document, read_document
 SCHEDULE = "schedule"
 PERIODS = "periods"
 _SAVED = ("schedule", "changed", "deleted")
+_YAML = {"None": "null", "True": "true", "False": "false"}
+"""What is written in a file for what is no text."""
 _WRITABLE = stat.S_IWOTH
 
 
@@ -31,6 +33,8 @@ class Part:
     saved: dict[str, Saved] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    about: dict[str, str] = field(default_factory=dict)
+    """The entry that a problem is about, where it is about one; empty where it is about a period."""
 
 
 def settings_part(path: Path, given: Mapping[str, tuple[Any, str]]) -> Part:
@@ -41,7 +45,7 @@ def settings_part(path: Path, given: Mapping[str, tuple[Any, str]]) -> Part:
     part = Part(warnings=_open_to_others(path))
     for key, into in ((SCHEDULE, part.entries), (PERIODS, part.periods)):
         value, origin = given.get(key, (document.values.get(key), None))
-        _section(value, _origins(path, document, key, origin), key, into, part.problems)
+        _section(value, _origins(path, document, key, origin), key, into, part)
     return part
 
 
@@ -55,7 +59,7 @@ def folder_part(path: Path) -> Part:
         document = Document({SCHEDULE: document.values} if document.values else {}, {}, inner)
     part.problems.extend(_strange(path, document, sections))
     for key, into in ((SCHEDULE, part.entries), (PERIODS, part.periods)):
-        _section(document.values.get(key), _origins(path, document, key), key, into, part.problems)
+        _section(document.values.get(key), _origins(path, document, key), key, into, part)
     return part
 
 
@@ -66,7 +70,7 @@ def saved_part(path: Path) -> Part:
     part.problems.extend(_strange(path, document, _SAVED))
     for key, whole in (("schedule", True), ("changed", False)):
         found: dict[str, Filed] = {}
-        _section(document.values.get(key), _origins(path, document, key), key, found, part.problems)
+        _section(document.values.get(key), _origins(path, document, key), key, found, part)
         part.saved.update({name: Saved(Change(name=name, fields=dict(filed.fields), whole=whole), filed.origin)
                            for name, filed in found.items()})
     deleted = document.values.get("deleted") or []
@@ -86,23 +90,30 @@ def _origins(path: Path, document: Document, key: str, other: str | None = None)
     return lambda name: other or f"{path}{document.line(key, name)}"
 
 
-def _section(value: Any, origins: Origins, key: str, into: dict[str, Filed], problems: list[str]) -> None:
+def _section(value: Any, origins: Origins, key: str, into: dict[str, Filed], part: Part) -> None:
     if value is None:
         return
     if not isinstance(value, dict):
-        problems.append(f"cannot use {origins(None)}: {key} must be a mapping of names to "
-                        f"{'periods' if key == PERIODS else 'entries'}")
+        part.problems.append(f"cannot use {origins(None)}: {key} must be a mapping of names to "
+                             f"{'periods' if key == PERIODS else 'entries'}")
         return
     for name, fields in value.items():
-        origin, word = origins(str(name)), "period" if key == PERIODS else "schedule"
-        if not isinstance(name, str):
-            problems.append(f"cannot use {origin}: {word} {_told(name)}: a name is text; put it in quotes")
-        elif not isinstance(fields, dict):
-            problems.append(f"cannot use {origin}: {word} '{_told(name)}': it must be a mapping")
-        elif not _ends(fields):
-            problems.append(f"cannot use {origin}: {word} '{_told(name)}': an alias leads back to where it stands")
+        origin, wrong = origins(str(name)), _wrong(name, fields)
+        if wrong:
+            line = f"cannot use {origin}: {'period' if key == PERIODS else 'schedule'} {wrong}"
+            part.problems.append(line)
+            part.about[line] = "" if key == PERIODS else str(name)
         else:
             into[name] = Filed(fields, origin)
+
+
+def _wrong(name: Any, fields: Any) -> str:
+    """What is wrong with an entry or a period at the first look; empty when nothing is."""
+    if not isinstance(name, str):
+        return f"{_told(_YAML.get(str(name), name))}: a name is text; put it in quotes"
+    if not isinstance(fields, dict):
+        return f"'{_told(name)}': it must be a mapping"
+    return "" if _ends(fields) else f"'{_told(name)}': an alias leads back to where it stands"
 
 
 def _ends(value: Any) -> bool:

@@ -59,6 +59,8 @@ class Reading(NamedTuple):
     """The periods as they are written."""
     origins: Mapping[str, str] = {}
     """Where each of them stands."""
+    about: Mapping[str, str] = {}
+    """The entry that a problem is about, where it is about one; empty where it is about a period."""
 
 
 class Reader:
@@ -172,12 +174,14 @@ class Reader:
         entries = _united([part.entries for part in parts], "schedule", ENTRIES_LIMIT, problems)
         named = _united([part.periods for part in parts], "period", PERIODS_LIMIT, problems)
         periods, wrong = read_periods({name: filed.fields for name, filed in named.items()}, self._zone)
-        problems.extend(problem_at(named[name].origin, problem) for name, problem in wrong.items())
+        unusable = {problem_at(named[name].origin, problem): "" for name, problem in wrong.items()}
+        problems.extend(unusable)
         saved = self._parts.get(self._saved, _NO_PART).saved
         warnings = dict.fromkeys([*self._ignored, *(line for part in parts for line in part.warnings)])
         return Reading(Files(entries, saved, periods), periods, tuple(problems), tuple(warnings),
                        {name: named[name].fields for name in periods},
-                       {name: named[name].origin for name in periods})
+                       {name: named[name].origin for name in periods},
+                       {line: name for part in parts for line, name in part.about.items()} | unusable)
 
 
 def problem_at(origin: str, problem: str) -> str:

@@ -86,7 +86,18 @@ class Shelf:
     @property
     def problems(self) -> list[str]:
         """One line for each thing that cannot be used, with file and line; the rest goes on."""
-        return [*self._reading.problems, *(problem_at(each.origin, each.problem) for each in self.book.broken)]
+        return [line for _, line in self.told]
+
+    @property
+    def told(self) -> list[tuple[str | None, str]]:
+        """The same, each after the name of the entry that it is about: None for none, empty for a period."""
+        return [*((self._reading.about.get(line), line) for line in self._reading.problems),
+                *((each.name, problem_at(each.origin, each.problem)) for each in self.book.broken)]
+
+    @property
+    def others(self) -> Sequence[str]:
+        """The problems that no entry of the book has."""
+        return self._reading.problems
 
     @property
     def warnings(self) -> Sequence[str]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from common import clock
 from common.durations import parse_duration
 from common.errors import JrError, NotFoundError, UsageError
 from common.ids import MASTER, MinionId
-from common.schedule.ahead.asked import asked_time
+from common.schedule.ahead.asked import LATEST, asked_time
 from common.schedule.ahead.known import Known
 from common.schedule.ahead.simulate import Durations, Member, durations, simulate
 from common.schedule.engine.splay import offset
@@ -26,6 +26,9 @@ from common.targets import parse
 from common.text import escape, nearest
 from runners.api import Item, Master
 
+if TYPE_CHECKING:
+    from config.lookahead import Problem  # a fleet needs none of it
+
 DAYS = 7.0
 DAYS_LIMIT = 400.0
 PAST = 20
@@ -36,6 +39,7 @@ PATIENCE = 30.0
 """Seconds for the minions to say what they have."""
 
 _DAY = 86_400.0
+_ALL = "*"
 _TOOK = "took."
 _OPTIONS = ("from", "days", "name", "minion", "file", "took.ENTRY")
 
@@ -45,9 +49,9 @@ class Options(NamedTuple):
 
     begin: float
     end: float
-    name: str = "*"
+    name: str = _ALL
     """A glob of entries."""
-    minion: str = "*"
+    minion: str = _ALL
     """A glob of minions."""
     file: Path | None = None
     """Files in the place of the fleet."""
@@ -63,8 +67,12 @@ def options(given: Mapping[str, str], now: float) -> Options:
                              f"{nearest(key, _OPTIONS)}")
     days = _days(given.get("days", f"{DAYS:g}"))
     begin = asked_time(given["from"], clock.local_zone()) if "from" in given else now
+    end = begin + days * _DAY
+    if end >= LATEST:
+        raise UsageError(f"cannot simulate days={days:g} from {escape(given.get('from', 'now')[:100])}: the years 1970 "
+                         "to 8999 are allowed")
     took = {key.removeprefix(_TOOK): _length(key, text) for key, text in given.items() if key.startswith(_TOOK)}
-    return Options(begin, begin + days * _DAY, given.get("name", "*"), given.get("minion", "*"),
+    return Options(begin, end, given.get("name", _ALL), given.get("minion", _ALL),
                    Path(given["file"]) if "file" in given else None, took)
 
 
@@ -73,6 +81,8 @@ def ahead(master: Master, wanted: Options) -> dict[str, Any]:
     if wanted.file is not None:
         return _ahead(*_of_file(wanted.file), wanted, {})
     members, problems = _of_fleet(master, wanted.minion)
+    if not members and not problems:
+        raise NotFoundError(f"cannot find a minion '{escape(wanted.minion[:100])}' to look at")
     names = sorted({name for member in members for name in member.entries if fnmatch.fnmatchcase(name, wanted.name)})
     return _ahead(members, problems, wanted, _past(master, names))
 
@@ -97,13 +107,26 @@ def known(file: str | None) -> Known:
 # inside
 
 
-def _ahead(members: Sequence[Member], problems: Sequence[str], wanted: Options,
+def _ahead(members: Sequence[Member], problems: Sequence[Problem], wanted: Options,
            past: Mapping[str, Durations]) -> dict[str, Any]:
+    names = {*(name for member in members for name in member.entries), *(name for name, _ in problems if name)}
+    _check_names(names, wanted)
+    told = [line for name, line in problems if name is None or fnmatch.fnmatchcase(name, wanted.name)]
     past = {**past, **{name: Durations(0, seconds, seconds, seconds) for name, seconds in wanted.took.items()}}
     found = simulate([_chosen(member, wanted.name) for member in members], wanted.begin, wanted.end, past, offset,
                      clock.local_zone())
-    found["problems"][:0] = [*problems, *(line for member in members for line in _unfollowed(member, wanted.name))]
+    found["problems"][:0] = [*told, *(line for member in members for line in _unfollowed(member, wanted.name))]
     return found
+
+
+def _check_names(names: Collection[str], wanted: Options) -> None:
+    """Raises NotFoundError for what is asked for and is not there."""
+    for name in wanted.took:
+        if name not in names:
+            raise NotFoundError(f"cannot simulate with {_TOOK}{escape(name[:100])}: there is no such entry"
+                                f"{nearest(name, names)}")
+    if wanted.name != _ALL and not any(fnmatch.fnmatchcase(name, wanted.name) for name in names):
+        raise NotFoundError(f"cannot find an entry '{escape(wanted.name[:100])}'{nearest(wanted.name, names)}")
 
 
 def _unfollowed(member: Member, name: str) -> Iterator[str]:
@@ -116,33 +139,33 @@ def _unfollowed(member: Member, name: str) -> Iterator[str]:
                            f"{nearest(follow.entry, member.entries)}")
 
 
-def _of_file(path: Path) -> tuple[list[Member], list[str]]:
+def _of_file(path: Path) -> tuple[list[Member], list[Problem]]:
     from config.lookahead import member_of  # a fleet needs none of it
 
     member, problems = member_of(path, clock.local_zone())
     return [member], problems
 
 
-def _of_fleet(master: Master, minion: str) -> tuple[list[Member], list[str]]:
+def _of_fleet(master: Master, minion: str) -> tuple[list[Member], list[Problem]]:
     """The master's own entries, and those of every minion that answers; the others are named."""
     rows = _answers(master, minion, "schedule.list")
     periods = _answers(master, minion, "schedule.periods")
     members, problems = _own(master) if fnmatch.fnmatchcase(MASTER, minion) else ([], [])
     for id, (state, value) in sorted(rows.items()):
         if state != "succeeded" or periods.get(id, ("", None))[0] != "succeeded":
-            problems.append(f"cannot ask {id} for its schedule: {state}")
+            problems.append((None, f"cannot ask {id} for its schedule: {state}"))
             continue
         try:
             member, wrong = _member(id, value, periods[id][1])
         except (JrError, LookupError, TypeError, ValueError, OverflowError, OSError):
-            problems.append(f"cannot use what {id} says of its schedule")  # it may say anything
+            problems.append((None, f"cannot use what {id} says of its schedule"))  # it may say anything
             continue
         members.append(member)
         problems += wrong
     return members, problems
 
 
-def _own(master: Master) -> tuple[list[Member], list[str]]:
+def _own(master: Master) -> tuple[list[Member], list[Problem]]:
     """The master's own entries; a run of one with a target is as many jobs as it has minions now."""
     member, problems = _member(str(MASTER), master.schedule("list"), master.schedule("periods"))
     targeted = {name: entry for name, entry in member.entries.items() if entry.target is not None}
@@ -169,24 +192,26 @@ def _streamed(stream: Iterator[Item]) -> Iterator[tuple[str, tuple[str, Any]]]:
         return  # who has not answered is told as such
 
 
-def _member(id: str, rows: Iterable[Mapping[str, Any]], given: Mapping[str, Any]) -> tuple[Member, list[str]]:
+def _member(
+    id: str, rows: Iterable[Mapping[str, Any]], given: Mapping[str, Any],
+) -> tuple[Member, list[Problem]]:
     """A minion with its entries, from what it says of them."""
     zone = ZoneInfo(given["timezone"]) if given["timezone"] else clock.local_zone()
     periods, _ = read_periods(given["periods"], zone)
     entries: dict[str, Entry] = {}
     runs: dict[str, int] = {}
-    problems = []
+    problems: list[Problem] = []
     for row in rows:
         name = row["name"]
         if "broken" in row:
-            problems.append(f"{id}: {row['broken']}")
+            problems.append((name or None, f"{id}: {row['broken']}"))
             continue
         # Secret values are shown as *** and do not matter here.
         fields = {key: value for key, value in row.items() if key in READERS and key not in ("kwargs", "secret")}
         try:
             entries[name] = parse_entry(name, fields, master=True, zone=zone)
         except UsageError as error:
-            problems.append(f"{id}: {error}")
+            problems.append((name, f"{id}: {error}"))
         runs[name] = int(row.get("runs", 0))
     return Member(id, entries, periods, zone, repr(given), runs), problems
 

@@ -46,6 +46,8 @@ class Shelf(Protocol):
     def book(self) -> Book: ...
     @property
     def problems(self) -> list[str]: ...
+    @property
+    def others(self) -> Sequence[str]: ...
 
     async def change(self, make: Callable[[Book], list[Change]]) -> list[Change]: ...
     async def reload(self, *, forget: bool = False) -> object: ...
@@ -72,7 +74,8 @@ class Desk:
             row = self._engine.view_one(name, moment())
             if row is not None:
                 rows.append({**row, **_origin(placed)})
-        return [*rows, *map(_unusable, self._shelf.book.broken)]
+        others = [Broken("", "", problem) for problem in self._shelf.others]
+        return [*rows, *map(_unusable, [*self._shelf.book.broken, *others])]
 
     def show(self, name: str) -> dict[str, Any]:
         """One entry, as in `entries`."""

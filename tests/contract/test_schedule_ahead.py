@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from common.control_server import Body, Caller, Reply
+from common.errors import NotFoundError
 from common.schedule.engine.splay import offset
 from master.cli.jr_run import command
 from tests.lib.commands import Ended, run
@@ -60,7 +61,7 @@ def test_a_file_is_looked_at_without_a_master(here: Here) -> None:  # B07
 
 @pytest.mark.parametrize(("entry", "words", "problem"), [
     ("{function: a.b, at: '12:00', during: night}", (), "none of its times lies in its window"),
-    ("{function: a.b, once: '2020-01-01T00:00'}", (), "none of its times is still to come"),
+    ("{function: a.b, calendar: {year: 2025}}", (), "none of its times"),
     ("{function: a.b, every: 5m}", ("took.bad=6m",), "one usually takes 6 minutes, so 288 of 576 are skipped"),
     ("{function: a.b, at: '12:00', then: reindx}", (), "then names 'reindx', and there is no such entry; did you mean"),
     ("{function: a.b, every: 5x}", (), "s.yaml line 2: schedule 'bad': every"),
@@ -89,6 +90,8 @@ def test_a_folder_is_looked_at_as_the_daemon_does(here: Here) -> None:  # B07
     (["file=/no/such"], 2, "there is no such file"), (["fil=x"], 2, 'did you mean "file"?'),
     (["days=0"], 2, "from 0 to 400 days"), (["from=soon"], 2, "cannot read the time 'soon'"),
     (["took.x=long"], 2, "cannot simulate with took.x=long"), ([], 5, "jr-master"),
+    (["from=9999-12-31", "days=1"], 2, "from 1970 to 8999"), (["from=8999-12-31", "days=2"], 2, "1970 to 8999"),
+    (["from=1969-01-01"], 2, "from 1970 to 8999"), (["days=401"], 2, "from 0 to 400 days"),
 ])
 def test_what_cannot_be_simulated(here: Here, words: list[str], code: int, said: str) -> None:  # B07
     ended = here("schedule.simulate", *words)
@@ -111,6 +114,24 @@ def test_explained_without_a_master(here: Here) -> None:  # B07
         "jr-run: cannot read the cron expression '1 2 3': wrong number of fields: it has 3; it takes minute, hour")
     assert here("schedule.explain", "nightli", f"file={here.root / 's.yaml'}").code == 3
     assert here("schedule.explain", "{").code == 2
+
+
+def test_names_that_match_nothing_are_not_there(here: Here) -> None:  # B07
+    path = here.root / "s.yaml"
+    path.write_text(FILE.replace("schedule:\n", "schedule:\n  bad: {function: a.b, every: 5x}\n  worse: 7\n"))
+    for word, said in (("name=zzz", "cannot find an entry 'zzz'"), ("took.nightyl=5m", 'did you mean "nightly"?')):
+        ended = here("schedule.simulate", f"file={path}", word)
+        assert (ended.code, said in ended.err) == (3, True), ended
+    assert here("schedule.simulate", f"file={path}", "name=nightly", "took.nightly=1m").code == 0
+    for name, count in (("bad", 1), ("worse", 1), ("*", 2)):
+        ended = here("-o", "json", "schedule.simulate", f"file={path}", f"name={name}")
+        assert (ended.code, len(json.loads(ended.out)["problems"])) == (1, count), ended
+
+
+def test_what_is_finished_is_shown_and_no_problem(here: Here) -> None:  # B07
+    (here.root / "s.yaml").write_text("over: {function: a.b, once: '2020-01-01T00:00'}\n")
+    ended = here("schedule.simulate", f"file={here.root / 's.yaml'}")
+    assert (ended.code, "finished: its time was 2020-01-01T00:00" in ended.out) == (0, True), ended
 
 
 # a fleet
@@ -159,5 +180,17 @@ def test_a_fleet_with_its_past(here: Here) -> None:  # B07
     assert ended.code == 1
     assert told["problems"] == [
         "m1: cannot use x.yaml line 3: no", "m2: cannot use x.yaml line 3: no",
-        "cannot ask m3 for its schedule: undelivered", "done: it can never run: it had its 3 runs"]
+        "cannot ask m3 for its schedule: undelivered"]
+    assert (done["finished"], reindex["finished"]) == ("it had its 3 runs", "")
     assert "its runs overlap" in json.loads(hours.out)["problems"][-1]
+
+
+async def nobody(request: Body, caller: Caller, reply: Reply) -> Body:
+    """A master without such minions."""
+    raise NotFoundError("cannot publish: no minion matches")
+
+
+def test_a_fleet_without_such_minions(here: Here) -> None:  # B07
+    with serving(here.root / "run/jr/master.sock", nobody):
+        ended = here("schedule.simulate", "minion=zzz")
+    assert (ended.code, "cannot find a minion 'zzz'" in ended.err) == (3, True), ended

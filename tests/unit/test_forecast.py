@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from common.schedule.ahead.forecast import Outlook, changes, following, forecast, never, oddities, outlook
+from common.schedule.ahead.forecast import Outlook, changes, finished, following, forecast, never, oddities, outlook
 from common.schedule.model import Entry
 from common.schedule.times.periods import Period
 
@@ -76,13 +76,11 @@ def test_the_next_runs_lie_in_the_window() -> None:  # B07
 
 
 @pytest.mark.parametrize(("fields", "why"), [
-    ({"once": "2020-01-01T00:00"}, "none of its times is still to come"),
     ({"calendar": {"year": "2025"}}, "none of its times is still to come"),
     ({"at": ("12:00",), "during": ("night",)}, "none of its times lies in its window"),
     ({"every": 60.0, "during": ("past",)}, "none of its times lies in its window"),
     ({"every": 60.0, "during": ("nope",)}, "there is no period nope"),
     ({"every": 60.0, "base": "start", "end": "2026-01-01T00:00"}, "it ended 2026-01-01T00:00"),
-    ({"at": ("12:00",), "max_runs": 2, "runs": 2}, "it had its 2 runs"),
     ({"at": ("mon 12:00",), "excepting": ("weekend",)}, ""),
     ({"cron": "0 0 29 2 *", "during": ("weekend",)}, ""),  # 2032-02-29 is a Sunday
     ({"once": "2020-01-01T00:00", "enabled": False}, ""),
@@ -90,6 +88,18 @@ def test_the_next_runs_lie_in_the_window() -> None:  # B07
 ])
 def test_what_can_never_run(fields: dict[str, Any], why: str) -> None:  # B07
     assert never(look(**fields), at("2026-06-01")) == why
+
+
+@pytest.mark.parametrize(("fields", "why"), [
+    ({"once": "2020-01-01T00:00"}, "its time was 2020-01-01T00:00"),
+    ({"at": ("12:00",), "max_runs": 2, "runs": 2}, "it had its 2 runs"),
+    ({"at": ("12:00",), "max_runs": 2, "runs": 1}, ""),
+    ({"once": "2027-01-01T00:00"}, ""),
+    ({"calendar": {"year": "2025"}}, ""),
+])
+def test_what_is_finished_is_no_fault(fields: dict[str, Any], why: str) -> None:  # B07
+    assert finished(look(**fields), at("2026-06-01")) == why
+    assert not why or never(look(**fields), at("2026-06-01")) == ""
 
 
 @pytest.mark.parametrize(("fields", "told"), [

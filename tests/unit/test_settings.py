@@ -174,7 +174,7 @@ def test_a_host_name_that_gives_no_id(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(("text", "line"), [
     ("prot: 1", 'FILE line 1: there is no option "prot"; did you mean "port"?'),
     ("\n\nxyzzy: 1", 'FILE line 3: there is no option "xyzzy"'),
-    ("on: 1", 'FILE: there is no option "True"'),
+    ("on: 1", 'FILE line 1: there is no option "True"'),
     ("port: many", "FILE line 1: port is 'many', and must be a whole number from 1 to 65535"),
     ("port: 0", "FILE line 1: port is 0, and must be a whole number from 1 to 65535"),
     ("port: 65536", "FILE line 1: port is 65536, and must be a whole number from 1 to 65535"),

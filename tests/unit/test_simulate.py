@@ -112,7 +112,7 @@ def test_durations_by_their_rank() -> None:
 
 def test_the_table() -> None:  # B07
     shown = render("simulation", run(
-        entry(every=300.0), entry("two", cron="30 2 * * *"), entry("\x1bthree", once="2020-01-01T00:00"),
+        entry(every=300.0), entry("two", cron="30 2 * * *"), entry("\x1bthree", calendar={"year": "2025"}),
         minions=5, past=took(400.0), days=1.0))
     assert shown.splitlines()[:5] == [
         "one  test.ping on m1, m2, m3 and 2 more",

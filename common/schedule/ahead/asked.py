@@ -31,7 +31,7 @@ WORK_LIMIT = 200_000
 """Days, times the definitions of the period, that are looked at: what an agent can do without anybody noticing."""
 
 _DAY = 86_400
-_LATEST = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
+LATEST = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
 """The calendar ends a thousand years later: whatever looks ahead comes to its own end first."""
 _GIVEN = "given"
 _FUNCTION = "test.ping"
@@ -106,7 +106,7 @@ def asked_time(text: str, zone: tzinfo) -> float:
     """Epoch seconds of an ISO time; without an offset it is one of the zone. Raises UsageError."""
     try:
         found = instant(text, zone).timestamp()
-        if not 0.0 <= found < _LATEST:
+        if not 0.0 <= found < LATEST:
             raise ValueError
         return found
     except (ValueError, OverflowError):

@@ -119,13 +119,21 @@ def following(look: Outlook, begin: float, count: int) -> list[float]:
     return found
 
 
-def never(look: Outlook, now: float) -> str:
-    """Why it can never run by itself again; empty when it can, or is not meant to."""
-    entry = look.entry
-    if not entry.enabled or (look.trigger is None and not look.counted):
+def finished(look: Outlook, now: float) -> str:
+    """Why nothing of it is left to run, as it was meant to be; empty when something is."""
+    if not look.entry.enabled:
         return ""
     if not look.left():
-        return f"it had its {entry.max_runs} runs"
+        return "it had its one run" if look.entry.max_runs == 1 else f"it had its {look.entry.max_runs} runs"
+    past = look.entry.once is not None and look.trigger is not None and look.trigger.next_after(_utc(now)) is None
+    return f"its time was {look.entry.once}" if past else ""
+
+
+def never(look: Outlook, now: float) -> str:
+    """Why it can never run by itself again; empty when it can, is not meant to, or is finished."""
+    entry = look.entry
+    if not entry.enabled or (look.trigger is None and not look.counted) or finished(look, now):
+        return ""
     if look.end is not None and look.end < now:
         return f"it ended {entry.end}"
     if look.trigger is not None and look.trigger.next_after(_utc(now)) is None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from common.schedule.ahead.explain import explain
-from common.schedule.ahead.forecast import RUNS_LIMIT, Outlook, Run, forecast, never, oddities, outlook
+from common.schedule.ahead.forecast import RUNS_LIMIT, Outlook, Run, finished, forecast, never, oddities, outlook
 from common.schedule.ahead.words import length
 from common.schedule.model import Entry
 from common.schedule.times.periods import Period
@@ -140,7 +140,8 @@ def _entry(group: _Group, look: Outlook, runs: Sequence[Run], past: Durations | 
     return {"name": entry.name, "function": entry.function, "members": group.ids, "zone": str(look.zone),
             "explained": explain(entry, str(look.zone)), "runs": len(begins), "skipped_window": skipped,
             "next": [iso(time, look.zone) for time in begins[:shown]],
-            "durations": None if past is None else past._asdict(), "problems": problems, "warnings": warnings}
+            "durations": None if past is None else past._asdict(), "finished": finished(look, begin),
+            "problems": problems, "warnings": warnings}
 
 
 def _overlaps(entry: Entry, begins: Sequence[float], takes: float) -> int:
