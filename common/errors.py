@@ -30,6 +30,11 @@ class JrError(Exception):
 
     exit: Exit = Exit.FAILED
 
+    @property
+    def lines(self) -> list[str]:
+        """What a command says: one line, unless several things are wrong at once."""
+        return [str(self)]
+
 
 class UsageError(JrError):
     """The request itself is wrong; repeating it will not help."""

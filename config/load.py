@@ -36,6 +36,11 @@ class SettingsError(UsageError):
         super().__init__("\n".join(problems))
         self.problems = problems
 
+    @property
+    def lines(self) -> list[str]:
+        """See `JrError`."""
+        return self.problems
+
 
 @dataclass(frozen=True)
 class Loaded(Generic[S]):
@@ -85,6 +90,8 @@ class Source(NamedTuple):
     """What a variable or a flag says in the place of the settings file, and the name of that; by key."""
     look_every: float = 0.0
     """Seconds between two looks at the files; 0 is no look at all."""
+    runs: bool = True
+    """Whether the entries are to run, so that nobody else may write the files."""
 
 
 def source_of(loaded: Loaded[Any], settings: Path, folder: Path) -> Source:

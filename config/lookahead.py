@@ -49,5 +49,5 @@ def _of_folder(path: Path, zone: tzinfo) -> tuple[Member, list[Problem]]:
     """A folder such as /etc/jr, with settings and schedule.d, or such as schedule.d itself."""
     inner = path / "schedule.d"
     settings = path / "minion.yaml" if inner.is_dir() else path / "there-are-no-settings"
-    shelf = shelf_of(Source(settings, inner if inner.is_dir() else path), master=True)
+    shelf = shelf_of(Source(settings, inner if inner.is_dir() else path, runs=False), master=True)
     return Member(path.name, shelf.entries, shelf.periods, zone), shelf.told

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from common.errors import UsageError
 from common.schedule.entries.layers import Change, Filed, Saved
 from common.text import escape, nearest
 from config.document import Document, read_document
@@ -21,7 +22,7 @@ PERIODS = "periods"
 _SAVED = ("schedule", "changed", "deleted")
 _YAML = {"None": "null", "True": "true", "False": "false"}
 """What is written in a file for what is no text."""
-_WRITABLE = stat.S_IWOTH
+_WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,6 @@ class Part:
     periods: dict[str, Filed] = field(default_factory=dict)
     saved: dict[str, Saved] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
     about: dict[str, str] = field(default_factory=dict)
     """The entry that a problem is about, where it is about one; empty where it is about a period."""
 
@@ -42,7 +42,7 @@ def settings_part(path: Path, given: Mapping[str, tuple[Any, str]]) -> Part:
     with the name of that. Raises UsageError when the file cannot be read.
     """
     document = read_document(path)
-    part = Part(warnings=_open_to_others(path))
+    part = Part()
     for key, into in ((SCHEDULE, part.entries), (PERIODS, part.periods)):
         value, origin = given.get(key, (document.values.get(key), None))
         _section(value, _origins(path, document, key, origin), key, into, part)
@@ -52,7 +52,7 @@ def settings_part(path: Path, given: Mapping[str, tuple[Any, str]]) -> Part:
 def folder_part(path: Path) -> Part:
     """A file of the folder: a mapping of names to entries, or one with `schedule` and `periods`. Raises UsageError."""
     document = read_document(path)
-    part = Part(warnings=_open_to_others(path))
+    part = Part()
     sections = (SCHEDULE, PERIODS)
     if not any(key in document.values for key in sections):
         inner = {(SCHEDULE, name): line for name, line in document.lines.items()}
@@ -66,7 +66,7 @@ def folder_part(path: Path) -> Part:
 def saved_part(path: Path) -> Part:
     """The file of saved changes, as `Book.saved` makes its document. Raises UsageError."""
     document = read_document(path)
-    part = Part(warnings=_open_to_others(path))
+    part = Part()
     part.problems.extend(_strange(path, document, _SAVED))
     for key, whole in (("schedule", True), ("changed", False)):
         found: dict[str, Filed] = {}
@@ -144,19 +144,23 @@ def _strange(path: Path, document: Document, sections: tuple[str, ...]) -> Itera
                    f"{' and '.join(sections)}{nearest(key, sections)}")
 
 
-def _open_to_others(path: Path) -> list[str]:
-    """A line for each way in which somebody else could change what runs here."""
-    found = []
-    for place in (path, path.parent):
+def check_owners(path: Path) -> None:
+    """Raises UsageError when somebody other than this user and root may change what the file says: it runs as this one.
+
+    The folder counts too, since whoever may write there can put another file in this one's place. One with the sticky
+    bit lets nobody do that with a file of somebody else.
+    """
+    for place in dict.fromkeys((path, path.parent, path.resolve().parent)):
         try:
             status = os.stat(place)
         except OSError:
-            continue  # it is gone; there is nothing that anybody could write
-        if status.st_mode & _WRITABLE and not status.st_mode & stat.S_ISVTX:
-            found.append(f"{place} can be written by every user of this host, who can so run anything as this one")
-        elif status.st_uid not in (0, os.geteuid()):
-            found.append(f"{place} belongs to user {status.st_uid}, who can so run anything here as this one")
-    return found
+            continue  # it is gone, or who reads it will say what is wrong
+        if status.st_uid not in (0, os.geteuid()):
+            raise UsageError(f"cannot use {path}: {place} belongs to user {status.st_uid}, who could so run anything "
+                             f"as this one; chown it to root or to this user")
+        if status.st_mode & _WRITABLE and not (place != path and status.st_mode & stat.S_ISVTX):
+            raise UsageError(f"cannot use {path}: {place} may be written to by others, who could so run anything as "
+                             f"this user; chmod go-w {place}")
 
 
 def _told(name: object) -> str:

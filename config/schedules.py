@@ -21,7 +21,7 @@ from common.schedule.entries.layers import Filed, Files
 from common.schedule.times.periods import Period
 from common.text import escape
 from config.load import Source
-from config.parts import Part, folder_part, saved_part, settings_part
+from config.parts import Part, check_owners, folder_part, saved_part, settings_part
 
 SAVED = "saved.yaml"
 SETTLE = 1.0
@@ -163,8 +163,12 @@ class Reader:
     def _part(self, path: Path) -> Part:
         """Raises UsageError."""
         if path == self._source.settings:
-            return settings_part(path, self._source.given)
-        return saved_part(path) if path == self._saved else folder_part(path)
+            part = settings_part(path, self._source.given)
+        else:
+            part = saved_part(path) if path == self._saved else folder_part(path)
+        if self._source.runs and _says(part, path):
+            check_owners(path)
+        return part
 
     def _reading(self) -> Reading:
         """What the parts say together; the settings file counts first, the others by name."""
@@ -177,11 +181,16 @@ class Reader:
         unusable = {problem_at(named[name].origin, problem): "" for name, problem in wrong.items()}
         problems.extend(unusable)
         saved = self._parts.get(self._saved, _NO_PART).saved
-        warnings = dict.fromkeys([*self._ignored, *(line for part in parts for line in part.warnings)])
-        return Reading(Files(entries, saved, periods), periods, tuple(problems), tuple(warnings),
+        return Reading(Files(entries, saved, periods), periods, tuple(problems), tuple(self._ignored),
                        {name: named[name].fields for name in periods},
                        {name: named[name].origin for name in periods},
                        {line: name for part in parts for line, name in part.about.items()} | unusable)
+
+
+def _says(part: Part, path: Path) -> bool:
+    """Whether anything in it stands in the file: settings may have no schedule, or a variable may say another."""
+    origins = (filed.origin for filed in (*part.entries.values(), *part.periods.values()))
+    return bool(part.saved) or any(origin.startswith(str(path)) for origin in origins)
 
 
 def problem_at(origin: str, problem: str) -> str:

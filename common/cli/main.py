@@ -55,7 +55,8 @@ def _guarded(command: click.Command, name: str, words: list[str]) -> int:
         say(name, f"{error.format_message()} (see {name} --help)")
         return Exit.USAGE
     except JrError as error:
-        say(name, str(error))
+        for line in error.lines:
+            say(name, line)
         return error.exit
     except (KeyboardInterrupt, click.Abort):
         say(name, "interrupted")

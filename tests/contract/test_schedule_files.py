@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import stat
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from datetime import UTC, datetime
@@ -23,6 +24,8 @@ from config import schedules, shelf
 from config.load import Source
 from config.schedules import Reader, Reading
 from config.shelf import Shelf, review, shelf_of
+from minion.cli.jr_minion import command
+from tests.lib.commands import run
 from tests.lib.wait import until
 
 EVERY = "{function: test.ping, every: %s}"
@@ -247,13 +250,53 @@ def test_files_have_bounds(files: Files, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "1048577 bytes" in files.reader.read().problems[1]
 
 
-def test_who_may_write_the_files_is_told(files: Files) -> None:
-    path = files.write("a.yaml", f"tidy: {EVERY % '5s'}\n")
-    path.chmod(0o666)
+@pytest.mark.parametrize("mode", [0o666, 0o664, 0o602])
+@pytest.mark.parametrize("name", ["a.yaml", "saved.yaml", "minion.yaml"])
+def test_a_file_that_others_may_write_is_refused(files: Files, name: str, mode: int) -> None:
+    path = files.write(name, f"schedule:\n  tidy: {EVERY % '5s'}\n")
+    files.write("b.yaml", f"beat: {EVERY % '5s'}\n")
+    path.chmod(mode)
     reading = files.reader.read()
-    assert list(entries(reading)) == ["tidy"]
-    assert [files.shown(line) for line in reading.warnings] == [
-        "D/a.yaml can be written by every user of this host, who can so run anything as this one"]
+    assert list(entries(reading)) == ["beat"]
+    shown = files.shown(str(path))
+    assert files.problems(reading) == [
+        f"cannot use {shown}: {shown} may be written to by others, who could so run anything as this user; "
+        f"chmod go-w {shown}"]
+    path.chmod(0o644)
+    assert sorted(entries(files.reader.read())) == ["beat", "tidy"]
+
+
+def test_a_folder_that_others_may_write_is_refused(files: Files, tmp_path: Path) -> None:
+    files.write("a.yaml", f"tidy: {EVERY % '5s'}\n")
+    files.folder.chmod(0o777)
+    (line,) = files.problems(files.reader.read())
+    assert line.startswith("cannot use D/a.yaml: D may be written to by others")
+    files.folder.chmod(0o1777)  # nobody can put a file in the place of another one's there
+    assert list(entries(files.reader.read())) == ["tidy"]
+    files.folder.chmod(0o755)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    outside.chmod(0o777)
+    (files.folder / "a.yaml").rename(outside / "a.yaml")
+    (files.folder / "a.yaml").symlink_to(outside / "a.yaml")
+    (line,) = files.problems(files.again().read())
+    assert f"{outside} may be written to by others" in line
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_file_of_somebody_else_is_refused(files: Files) -> None:
+    path = files.write("a.yaml", f"tidy: {EVERY % '5s'}\n")
+    os.chown(path, 12345, -1)
+    (line,) = files.problems(files.reader.read())
+    assert line == ("cannot use D/a.yaml: D/a.yaml belongs to user 12345, who could so run anything as this one; "
+                    "chown it to root or to this user")
+
+
+def test_settings_without_a_schedule_may_be_anybodys(files: Files) -> None:
+    files.write("minion.yaml", "id: m1\n").chmod(0o666)
+    assert files.reader.read().problems == ()
+    variable = files.again(schedule=({"tidy": {"function": "test.ping", "every": "5s"}}, "variable JR_MINION_SCHEDULE"))
+    assert variable.read().problems == ()
 
 
 # the shelf: files, changes and the scheduler together
@@ -522,3 +565,20 @@ def test_aliases_to_aliases_cost_their_file_and_no_memory(files: Files, merge: b
     reading = files.reader.read()
     assert files.problems(reading) == ["cannot use D/a.yaml: its aliases stand for more than 1000000 values"]
     assert list(entries(reading)) == ["beat"]
+
+
+def test_check_config_says_each_problem_in_a_line_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:  # I19
+    folder = tmp_path / "etc/jr/schedule.d"
+    folder.mkdir(parents=True)
+    (folder / "a.yaml").write_text("schedule:\n  5: {}\n  true: {}\n  null: {}\n  flat: 7\n  bad: {evry: 5s}\n")
+    ended = run(capsys, command, "--root", str(tmp_path), "--check-config")
+    lines = ended.err.replace(str(folder), "D").splitlines()
+    assert ended.code == 2
+    assert [line.partition(": ")[2] for line in lines][:4] == [
+        "cannot use D/a.yaml line 2: schedule 5: a name is text; put it in quotes",
+        "cannot use D/a.yaml line 3: schedule true: a name is text; put it in quotes",
+        "cannot use D/a.yaml line 4: schedule null: a name is text; put it in quotes",
+        "cannot use D/a.yaml line 5: schedule 'flat': it must be a mapping"]
+    assert len(lines) == 5
