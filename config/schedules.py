@@ -61,6 +61,8 @@ class Reading(NamedTuple):
     """Where each of them stands."""
     about: Mapping[str, str] = {}
     """The entry that a problem is about, where it is about one; empty where it is about a period."""
+    blind: bool = False
+    """Whether there may be entries of which not even the name could be read."""
 
 
 class Reader:
@@ -184,7 +186,8 @@ class Reader:
         return Reading(Files(entries, saved, periods), periods, tuple(problems), tuple(self._ignored),
                        {name: named[name].fields for name in periods},
                        {name: named[name].origin for name in periods},
-                       {line: name for part in parts for line, name in part.about.items()} | unusable)
+                       {line: name for part in parts for line, name in part.about.items()} | unusable,
+                       any(path not in self._parts for path in self._failed) or any(part.problems for part in parts))
 
 
 def _says(part: Part, path: Path) -> bool:

@@ -39,6 +39,16 @@ now. Raises JrError."""
 _log = logging.getLogger("jr.schedule")
 
 
+class _AllBut:
+    """All names but these."""
+
+    def __init__(self, names: frozenset[str]) -> None:
+        self._names = names
+
+    def __contains__(self, name: object) -> bool:
+        return name not in self._names
+
+
 class Shelf:
     """Where the entries of a daemon stand."""
 
@@ -65,7 +75,9 @@ class Shelf:
 
     @property
     def broken(self) -> Container[str]:
-        """The names of those that cannot be used for now."""
+        """The names of those that cannot be used for now; any may be one while something cannot be read."""
+        if self._reading.blind:
+            return _AllBut(frozenset(self.book.hidden))
         return frozenset(each.name for each in self.book.broken)
 
     @property

@@ -504,6 +504,18 @@ def test_a_name_that_follows_nothing_and_a_file_that_is_not_read_are_told(files:
     with_shelf(files, kept, story)
 
 
+@pytest.mark.parametrize("text", ["tidy: [\n", "tidy: every 5s\n"])
+def test_what_cannot_be_read_at_a_start_is_not_deleted(files: Files, text: str) -> None:
+    """What it may name keeps all it had; but for what somebody deleted."""
+    path = files.write("a.yaml", text)
+    files.write("b.yaml", f"beat: {EVERY % '5s'}\n")
+    gone = Change(name="beat", fields=None)
+    found = shelf_of(files.source, [gone])
+    assert ("tidy" in found.broken, "beat" in found.broken) == (True, False)
+    path.write_text("")
+    assert "tidy" not in shelf_of(files.source, [gone]).broken
+
+
 def test_a_ring_of_entries_that_follow_each_other_is_named_in_each_of_their_lines(files: Files) -> None:
     files.write("a.yaml", "a: {function: test.ping, every: 5s, then: b}\nb: {function: test.ping, on_failure: a}\n")
     found = shelf_of(files.source)

@@ -339,6 +339,19 @@ def test_an_entry_that_cannot_be_used_for_a_while_keeps_all_it_had(restarts: int
     assert [(one.attempt, one.verdict) for one in host.journal if one.schedule == "e"][2:] == [(1, "ran")]
 
 
+def test_a_run_that_ends_while_its_entry_cannot_be_used_counts():
+    """P20: its end is told, and a failure of it is one in the row."""
+    host = Host(entry(pause_after_failures=2, then=(Follow(entry="e2"),), **HOURLY), job_seconds=None)
+    host.pass_time(HOUR)
+    host.end(state=State.FAILED)
+    host.pass_time(HOUR)
+    used = host.entries["e"]
+    host.load(broken=["e"])
+    host.end(state=State.FAILED)
+    host.load(used)
+    assert (host.shown()["failures"], host.shown()["last_state"]) == (2, "failed")
+
+
 def test_an_entry_that_could_not_be_used_and_is_deleted_leaves_nothing_behind():
     host = Host(entry(retries=1, retry_delay=HOUR, **HOURLY), job_seconds=None)
     host.pass_time(HOUR)

@@ -29,6 +29,12 @@ class Ends:
             state_of_last = state.value if last.last_jid == run.jid else last.last_state
             slot.standing = structs.replace(last, last_ended=now.wall, last_state=state_of_last)
             self._board.touch(slot)
+        aside = self._board.aside.get(run.occurrence.schedule)
+        if aside is not None:  # nothing can follow it, but it counts
+            failures = 0 if state is State.SUCCEEDED else aside.failures + (state not in policy.NOT_FAILED)
+            state_of_last = state.value if aside.last_jid == run.jid else aside.last_state
+            self._board.put_aside(structs.replace(
+                aside, failures=failures, last_ended=now.wall, last_state=state_of_last))
 
     def over(self, run: Run, state: State, now: Moment, out: list[Decision]) -> None:
         """It goes on no more: make room for others, and do what follows."""
