@@ -139,13 +139,17 @@ class Shelf:
     async def change(self, make: Callable[[Book], list[Change]]) -> list[Change]:
         """Make changes, such as `lambda book: book.add(...)`; they are durable and hold when this comes back.
 
-        Raises JrError, and then nothing has changed, unless the scheduler could not be told.
+        Raises JrError, and then nothing has changed. What is durable is not refused any more: a scheduler that cannot
+        be told begins nothing, and goes by it as soon as it can.
         """
         async with self._turn():
             changes = make(self.book)
             if changes:
                 await self._commit(changes)
-                await self._tell()
+                try:
+                    await self._tell()
+                except JrError as error:
+                    _log_behind(error)
             return changes
 
     async def reload(self, *, forget: bool = False) -> Reading:
@@ -202,7 +206,7 @@ class Shelf:
                     elif self._behind:
                         await self._tell()
                 except JrError as error:
-                    limited(_log, "behind").error("%s; it is tried again", error, extra={"action": "schedule.behind"})
+                    _log_behind(error)
 
     async def _take(self, reading: Reading) -> None:
         self._reading = reading
@@ -233,6 +237,10 @@ class Shelf:
             if line not in self._told:
                 _log.warning("%s", line, extra={"action": "schedule.open"})
         self._told = {*problems, *self.warnings}
+
+
+def _log_behind(error: JrError) -> None:
+    limited(_log, "behind").error("%s; it is tried again", error, extra={"action": "schedule.behind"})
 
 
 def shelf_of(source: Source, changes: Iterable[Change] = (), *, master: bool = False) -> Shelf:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from common import clock
@@ -18,6 +18,7 @@ from common.schedule.ahead.known import Known
 from common.schedule.desk import Desk
 from common.schedule.driver import Scheduler, moment
 from common.schedule.engine.engine import Engine
+from common.schedule.entries.layers import Change
 from common.schedule.model import Check, Occurrence
 from common.states import State
 from config.load import Source
@@ -101,7 +102,12 @@ async def at_work(shell: Shell, source: Source, defaults: Defaults, runners: Cal
     shell.watchers.on_done(lambda event: _ended(hands, scheduler, event))
     scheduler.open(shelf.entries, shelf.periods, runs, broken=shelf.broken, fatal=fatal)
     await _tell_ends(shell, scheduler, runs)
-    watching = shelf.open(hands.keep, scheduler.load, fatal)
+
+    async def keep(changes: Sequence[Change]) -> None:
+        scheduler.check()
+        await hands.keep(changes)
+
+    watching = shelf.open(keep, scheduler.load, fatal)
     try:
         yield Schedules(shelf, hands, scheduler, Desk(shelf, engine, scheduler))
     finally:

@@ -185,6 +185,8 @@ class Scheduler:
 
     async def _keep(self, changes: Sequence[Change]) -> None:
         """Make changes durable. Raises JrError."""
+        if self._opened is not None:
+            self._opened.driver.check()
         try:
             await self._runs.disk(partial(self._journal.change, changes))
         except JrError as error:

@@ -136,7 +136,10 @@ class Desk:
 
     async def _change(self, name: str, make: Callable[[Book], Sequence[Change]]) -> dict[str, Any]:
         changes = await self._shelf.change(lambda book: [*make(book)])
-        return {**self.show(name), "done": bool(changes)}
+        placed = self._shelf.book.placed.get(name)
+        # An entry that the scheduler could not be told of yet stands in the book alone.
+        is_behind = placed is not None and self._engine.view_one(name, moment()) is None
+        return {**({"name": name, **_origin(placed)} if is_behind else self.show(name)), "done": bool(changes)}
 
     async def save(self) -> dict[str, Any]:
         """Write what was changed at run time into a file."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Container, Coroutine, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct, structs
@@ -19,12 +18,12 @@ from common.aio import guarded
 from common.errors import JrError
 from common.ids import Jid
 from common.log import limited
+from common.schedule import work
 from common.schedule.model import (
     LATE,
     Ask,
     Begin,
     Decision,
-    End,
     Entry,
     Hold,
     Judge,
@@ -35,8 +34,8 @@ from common.schedule.model import (
     Step,
 )
 from common.schedule.times.periods import Period
+from common.schedule.work import Call, Hands, Work
 from common.states import State
-from common.values import ArgumentsError
 
 ROOM_AGAIN = 1.0
 """Seconds between two tries to write what the journal did not take."""
@@ -46,8 +45,6 @@ VERB_SECONDS = 30.0
 """How long a verb waits for its turn; the journal is in trouble when it takes so long."""
 QUEUE_LIMIT = 10_000
 """Verbs that may wait for their turn."""
-ASKED_AT_ONCE = 4
-"""`should_run` questions that are asked beside each other: each is a process."""
 _SLEEP = 60.0
 """Seconds after which the engine is asked again, at the latest: the loop's clock stands still while the host sleeps."""
 _BATCH = 100
@@ -57,24 +54,14 @@ _PAUSE = 1.0
 _log = logging.getLogger("jr.schedule")
 
 
-class Hands(Protocol):
-    """What a scheduler does in the world."""
+class Mark(Protocol):
+    """Where the engine stood."""
 
-    async def commit(self, step: Step, begins: Sequence[Begin]) -> None:
-        """Make the step durable, all of it or nothing; on the master the jobs of `begins` with it. Raises JrError."""
-
-    async def begin(self, begin: Begin) -> None:
-        """Begin the job of a run that is in the journal. Raises JrError when it cannot begin, ever."""
-
-    async def end(self, jid: Jid, reason: str) -> None:
-        """Kill a job. Raises JrError."""
-
-    async def ask(self, entry: Entry) -> bool:
-        """Whether the entry should run, within a time of the hands' own. Raises JrError when that cannot be told: then
-        it runs."""
+    def back(self) -> None:
+        """Stand there again: nothing since then ever was."""
 
 
-class Engine(Protocol):
+class Engine(work.Engine, Protocol):
     """What is asked of the engine (`common.schedule.engine.engine`), which decides everything and does nothing."""
 
     @property
@@ -86,8 +73,6 @@ class Engine(Protocol):
     def adopt(self, occurrence: Occurrence) -> None: ...
     def wait(self, now: Moment) -> float | None: ...
     def due(self, now: Moment) -> list[Decision]: ...
-    def answered(self, key: Key, yes: bool, now: Moment, reason: str = "") -> list[Decision]: ...
-    def failed(self, key: Key, reason: str, now: Moment) -> list[Decision]: ...
     def ended(self, jid: Jid, state: State, now: Moment) -> list[Decision]: ...
     def run(self, name: str, by: str, now: Moment, force: bool = False) -> list[Decision]: ...
     def skip(self, name: str, planned: float | None, now: Moment) -> list[Decision]: ...
@@ -96,10 +81,8 @@ class Engine(Protocol):
     def hold(self, by: str, now: Moment) -> list[Decision]: ...
     def release(self, now: Moment, pending: Any) -> list[Decision]: ...
     def run_pending(self, now: Moment) -> list[Decision]: ...
+    def mark(self) -> Mark: ...
     def changed(self) -> tuple[Sequence[Standing], Sequence[str]]: ...
-
-
-Call = Callable[[Moment], list[Decision]]
 
 
 class _Turn(Struct):
@@ -110,6 +93,11 @@ class _Turn(Struct):
     """The run whose end it tells."""
     done: asyncio.Future[list[Decision]] | None = None
     """Of a verb: somebody waits for what comes of it."""
+
+    @property
+    def is_verb(self) -> bool:
+        """Whether somebody asked for it, and is told when it cannot be."""
+        return self.done is not None
 
     def refuse(self, error: JrError) -> None:
         """Tell whoever waits that it came to nothing."""
@@ -139,8 +127,10 @@ class Scheduler:
     def __init__(self, engine: Engine, hands: Hands) -> None:
         self._engine = engine
         self._hands = hands
-        self._work = _Work(engine, hands, self._put)
+        self._work = Work(engine, hands, self._put)
         self._turns: deque[_Turn] = deque()
+        self._at_work: list[_Turn] = []
+        """Turns that are being written."""
         self._asked: dict[Key, asyncio.Future[Occurrence]] = {}
         """Runs by hand whose `should_run` is being asked."""
         self._verbs = 0
@@ -179,8 +169,9 @@ class Scheduler:
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
         await self._work.close()
-        for turn in self._turns:
-            turn.refuse(JrError("cannot change the schedule: the daemon ends"))
+        for turn in self._at_work:
+            turn.refuse(JrError("cannot tell whether the change of the schedule counts: the daemon ends"))
+        self._refuse_waiting("the daemon ends")
         self._turns.clear()
 
     def ended(self, jid: Jid, state: State) -> None:
@@ -249,21 +240,26 @@ class Scheduler:
         finally:
             self._asked.pop(asked, None)
 
+    def check(self) -> None:
+        """Raises JrError while nothing can be changed, since the journal takes nothing."""
+        if self.stuck:
+            raise JrError(f"cannot change the schedule: its journal cannot be written: {self.stuck}")
+
     # turns
 
     def _load_next(self, now: Moment) -> list[Decision]:
         assert self._next is not None
         (entries, periods, broken), self._next = self._next, None
-        return self._engine.load(entries, periods, now, broken)
+        # What came due while nobody could ask is due by the entries as they were: these may plan it no more.
+        return [*self._engine.due(now), *self._engine.load(entries, periods, now, broken)]
 
     def _put(self, call: Call, ended: Jid | None = None, done: asyncio.Future[list[Decision]] | None = None) -> None:
         self._turns.append(_Turn(call, ended, done))
         self._wake.set()
 
     async def _do(self, call: Call) -> list[Decision]:
-        """Have a verb's turn, and wait until what came of it is durable."""
-        if self.stuck:
-            raise JrError(f"cannot change the schedule: its journal cannot be written: {self.stuck}")
+        """Have a verb's turn, and wait until what came of it is durable; when that cannot be, it has no effect."""
+        self.check()
         if self._verbs >= QUEUE_LIMIT:
             raise JrError(f"cannot change the schedule: {QUEUE_LIMIT} changes wait already")
         done: asyncio.Future[list[Decision]] = asyncio.get_running_loop().create_future()
@@ -273,16 +269,21 @@ class Scheduler:
             async with asyncio.timeout(VERB_SECONDS):
                 return await done
         except TimeoutError:
-            raise JrError(f"cannot change the schedule: its journal did not answer in {VERB_SECONDS:.0f} s") from None
+            why = f"its journal did not answer in {VERB_SECONDS:.0f} s"
+            if any(turn.done is done for turn in self._at_work):
+                raise JrError(f"cannot tell whether the change of the schedule counts: {why}") from None
+            raise JrError(f"cannot change the schedule: {why}") from None
         finally:
             self._verbs -= 1
 
     async def _serve(self) -> None:
-        """Take what comes, for ever; what comes together shares one commit."""
+        """Take what comes, for ever; what comes together shares one commit, but for verbs and all else."""
         while True:
             self._wake.clear()
             while self._turns:
-                await self._take([self._turns.popleft() for _ in range(min(_BATCH, len(self._turns)))])
+                self._at_work = self._batch()
+                await self._take(self._at_work)
+                self._at_work = []
             self._arm()
             await self._wake.wait()
 
@@ -295,7 +296,15 @@ class Scheduler:
         if wait is not None:
             self._timer = asyncio.get_running_loop().call_later(min(wait, _SLEEP), self._put, self._engine.due)
 
+    def _batch(self) -> list[_Turn]:
+        """The next turns, verbs or others: a verb may be refused, and what happened may not."""
+        turns = [self._turns.popleft()]
+        while self._turns and len(turns) < _BATCH and self._turns[0].is_verb == turns[0].is_verb:
+            turns.append(self._turns.popleft())
+        return turns
+
     async def _take(self, turns: list[_Turn]) -> None:
+        before = self._engine.mark() if turns[0].is_verb else None
         taken: list[tuple[_Turn, list[Decision]]] = []
         for turn in turns:
             decisions = await _taken(turn)
@@ -304,7 +313,11 @@ class Scheduler:
         decisions = [decision for _, some in taken for decision in some]
         step, begins = _step(self._engine, decisions, tuple(turn.ended for turn in turns if turn.ended is not None))
         if not _is_empty(step) or self._hold != step.hold:
-            begins = await self._commit(step, begins, turns)
+            if before is None:
+                begins = await self._commit(step, begins)
+            elif not await self._try(step, begins, turns):
+                before.back()
+                return
         self._hold = step.hold
         for occurrence in step.occurrences:
             if occurrence.key in self._asked and not self._asked[occurrence.key].done():
@@ -314,117 +327,49 @@ class Scheduler:
                 turn.done.set_result(some)
         self._work.do(decisions, begins)
 
-    async def _commit(self, step: Step, begins: list[Begin], turns: list[_Turn]) -> list[Begin]:
-        """Write it, however long that takes; the runs that may still begin then.
+    async def _try(self, step: Step, begins: list[Begin], verbs: list[_Turn]) -> bool:
+        """Write what verbs brought, or refuse them: they are asked for again, and must not happen twice."""
+        try:
+            await self._hands.commit(step, begins)
+        except JrError as error:
+            for turn in verbs:
+                turn.refuse(JrError(f"cannot change the schedule: its journal cannot be written: {error}"))
+            return False
+        return True
+
+    async def _commit(self, step: Step, begins: list[Begin]) -> list[Begin]:
+        """Write what happened, however long that takes; the runs that may still begin then.
 
         Until it is written the engine is asked nothing: what is planned meanwhile is missed, as by a daemon that was
-        away. Whoever waits for it is told at once, and so is the log.
+        away. Verbs are refused meanwhile, and the log has a line.
         """
-        late: list[Begin] = []
+        written, allowed, late = step, begins, list[Begin]()
         while True:
             try:
-                await self._hands.commit(step, begins)
+                await self._hands.commit(written, allowed)
                 break
             except JrError as error:
-                self._is_stuck(str(error), turns)
+                self._is_stuck(str(error))
             await asyncio.sleep(ROOM_AGAIN)
-            step, begins, more = _delayed(step, begins, moment().wall)
-            late += more
+            written, allowed, late = _delayed(step, begins, moment().wall)
         if self.stuck:
             self.stuck = ""
             _log.warning("the schedule's journal can be written again", extra={"action": "schedule.room"})
         for begin in late:
             self._work.failed(begin, "the journal could not be written in time")
-        return begins
+        return allowed
 
-    def _is_stuck(self, reason: str, turns: list[_Turn]) -> None:
+    def _is_stuck(self, reason: str) -> None:
         self.stuck = reason
         limited(_log, "journal").error("cannot write the schedule's journal, and begin nothing until it can be "
                                        "written: %s", reason, extra={"action": "schedule.short"})
-        for turn in turns:
-            turn.refuse(JrError(f"cannot keep the change of the schedule yet: {reason}; it counts as soon as it can be "
-                                "kept"))
+        self._refuse_waiting(f"its journal cannot be written: {reason}")
 
-
-class _Work:
-    """What was decided, being done."""
-
-    def __init__(self, engine: Engine, hands: Hands, put: Callable[[Call], None]) -> None:
-        self._engine = engine
-        self._hands = hands
-        self._put = put
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._asking = asyncio.Semaphore(ASKED_AT_ONCE)
-
-    def do(self, decisions: Iterable[Decision], begins: Iterable[Begin]) -> None:
-        """Do it, beside everything else; `begins` are those runs of it that may begin."""
-        for begin in begins:
-            self.begin(begin)
-        for decision in decisions:
-            match decision:
-                case Ask():
-                    self._spawn(self._ask(decision), partial(self._answered, decision, True))
-                case End():
-                    self._spawn(self._end(decision), lambda error: None)
-
-    def begin(self, begin: Begin) -> None:
-        """Begin a run that is in the journal."""
-        self._spawn(self._begin(begin), lambda error: self.failed(begin, f"its start failed: {error}"))
-
-    def failed(self, begin: Begin, reason: str) -> None:
-        """A run that could not begin: say so to the engine and to the log."""
-        occurrence = begin.occurrence
-        limited(_log, f"failed {occurrence.schedule}").error(
-            "cannot run %s: %s", occurrence.schedule, reason,
-            extra={"action": "schedule.failed", "jid": occurrence.jid})
-        self._put(lambda now: self._engine.failed(occurrence.key, reason, now))
-
-    async def close(self) -> None:
-        """Do no more."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _begin(self, begin: Begin) -> None:
-        try:
-            await self._hands.begin(begin)
-        except JrError as error:
-            # Whoever reads the log and the verdict is not meant to read what entries give their functions.
-            self.failed(begin, error.plain if isinstance(error, ArgumentsError) else str(error))
-
-    async def _ask(self, ask: Ask) -> None:
-        yes, reason = True, ""
-        try:
-            async with self._asking:
-                yes = await self._hands.ask(ask.entry)
-        except JrError as error:
-            reason = str(error)
-            limited(_log, f"ask {ask.key.schedule}").warning(
-                "cannot ask whether %s should run, so it runs: %s", ask.key.schedule, error,
-                extra={"action": "schedule.unasked"})
-        self._answered(ask, yes, reason)
-
-    def _answered(self, ask: Ask, yes: bool, reason: str) -> None:
-        self._put(lambda now: self._engine.answered(ask.key, yes, now, reason))
-
-    async def _end(self, end: End) -> None:
-        try:
-            await self._hands.end(end.jid, end.reason)
-        except JrError as error:
-            _log.error("cannot end %s: %s", end.jid, error, extra={"action": "schedule.unended", "jid": end.jid})
-
-    def _spawn(self, work: Coroutine[Any, Any, None], lost: Callable[[str], None]) -> None:
-        """`lost` is told the kind of a fault, so that no entry waits for ever for what comes no more."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(partial(self._finished, lost))
-
-    def _finished(self, lost: Callable[[str], None], task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            _log.error("%s", error, exc_info=error, extra={"action": "task.failed"})
-            lost(type(error).__name__)
+    def _refuse_waiting(self, why: str) -> None:
+        """Tell whoever waits for a turn of a verb that there will be none."""
+        for turn in self._turns:
+            turn.refuse(JrError(f"cannot change the schedule: {why}"))
+        self._turns = deque(turn for turn in self._turns if not turn.is_verb)
 
 
 async def _taken(turn: _Turn) -> list[Decision] | None:
@@ -465,9 +410,10 @@ def _delayed(step: Step, begins: Sequence[Begin], now: float) -> tuple[Step, lis
         one = begin.occurrence
         if start_within(begin, now) <= 0:
             late.append(begin)
-            continue
-        verdict = "late" if one.verdict == "ran" and now - one.at > LATE else one.verdict
-        allowed[one.jid] = structs.replace(begin, occurrence=structs.replace(one, verdict=verdict))
+        elif one.verdict == "ran" and now - (one.at if begin.due is None else begin.due) > LATE:
+            allowed[one.jid] = structs.replace(begin, occurrence=structs.replace(one, verdict="late", at=now))
+        else:
+            allowed[one.jid] = begin
     occurrences = tuple(allowed[one.jid].occurrence if one.jid in allowed and one.jid is not None else one
                         for one in step.occurrences)
     return structs.replace(step, occurrences=occurrences), list(allowed.values()), late

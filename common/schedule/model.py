@@ -246,6 +246,8 @@ class Begin(Struct, frozen=True, kw_only=True):
     until: float | None = None
     """The last moment at which it may start, by its `start_deadline`, which counts from when it was due: with splay,
     or from where it was postponed to, or a retry's own time."""
+    due: float | None = None
+    """When it was; None of one that an earlier start of the daemon decided."""
 
 
 class Judge(Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from common.schedule import driver
 from common.schedule.driver import Scheduler, moment
 from common.schedule.engine.engine import Engine
 from common.schedule.entries.entries import parse_entry
-from common.schedule.model import Begin, Decision, Entry, Moment, Occurrence, Step, Verdict
+from common.schedule.model import LATE, Begin, Decision, Entry, Moment, Occurrence, Step, Verdict
 from common.states import State
 from common.values import ArgumentsError
 
@@ -78,7 +78,9 @@ class World:
 
 ENTRIES = {"hand": {"function": "test.ping"}, "asked": {"function": "test.ping", "should_run": "true"},
            "strict": {"function": "test.ping", "start_deadline": "1s"},
-           "newest": {"function": "test.ping", "overlap": "kill"}}
+           "newest": {"function": "test.ping", "overlap": "kill"},
+           "first": {"function": "test.ping", "then": "hand"},
+           "first_strict": {"function": "test.ping", "then": "strict"}}
 
 
 def parsed(entries: dict[str, Any]) -> dict[str, Entry]:
@@ -143,25 +145,87 @@ def test_a_run_that_cannot_begin_has_that_as_its_verdict(caplog: pytest.LogCaptu
     assert "s3cret" not in caplog.text
 
 
+async def end_of(world: World, name: str) -> None:
+    """Run an entry, and let it end on a disk that is full from now on."""
+    run = await world.scheduler.run(name, "ann")
+    assert run is not None
+    assert run.jid is not None
+    world.hands.full = "No space left on device"
+    world.scheduler.ended(run.jid, State.SUCCEEDED)
+    await world.until(lambda: world.scheduler.stuck)
+
+
 def test_nothing_begins_while_nothing_can_be_kept_and_then_it_does(caplog: pytest.LogCaptureFixture) -> None:
     """S25, R-A20."""
     async def story(world: World) -> None:
-        await world.scheduler.hold("ann")
-        await world.scheduler.release("run")
-        world.hands.full = "No space left on device"
-        with pytest.raises(JrError, match="cannot keep the change of the schedule yet: No space left on device"):
-            await world.scheduler.run("hand", "ann")
+        await end_of(world, "first")
         assert world.scheduler.stuck == "No space left on device"
-        with pytest.raises(JrError, match="its journal cannot be written"):
+        with pytest.raises(JrError, match="cannot change the schedule: its journal cannot be written: No space left"):
             await world.scheduler.run("hand", "ann")
-        assert world.hands.begun == []
+        assert len(world.hands.begun) == 1
         world.hands.full = ""
-        await world.until(lambda: world.hands.begun)
-        assert (world.scheduler.stuck, world.verdicts()) == ("", ["ran"])
+        await world.until(lambda: len(world.hands.begun) == 2)
+        assert (world.scheduler.stuck, world.verdicts()) == ("", ["ran", "ran"])
 
     play(story)
     assert caplog.text.count("cannot write the schedule's journal") == 1
     assert caplog.text.count("can be written again") == 1
+
+
+@pytest.mark.parametrize("verb", ["run", "newest", "skip", "postpone", "hold", "release"])
+def test_a_verb_that_the_journal_does_not_take_never_was(verb: str) -> None:  # R-A20, S25
+    async def story(world: World) -> None:
+        scheduler = world.scheduler
+        await scheduler.load(parsed({**ENTRIES, "seldom": {"function": "test.ping", "every": "12h"}}), {})
+        running = await scheduler.run("newest", "ann")
+        assert running is not None
+        assert running.jid is not None
+        await world.until(lambda: world.hands.begun == [running.jid])
+        if verb == "release":
+            await scheduler.hold("ann")
+        before = world.engine.view(moment())
+        steps, wait = len(world.hands.steps), world.engine.wait(moment())
+        verbs: dict[str, Callable[[], Awaitable[Any]]] = {
+            "run": lambda: scheduler.run("hand", "ann"), "newest": lambda: scheduler.run("newest", "ann"),
+            "skip": lambda: scheduler.skip("seldom", None), "hold": lambda: scheduler.hold("ann"),
+            "postpone": lambda: scheduler.postpone("seldom", None, moment().wall + 5.0),
+            "release": lambda: scheduler.release("run")}
+        world.hands.full = "No space left on device"
+        with pytest.raises(JrError, match="cannot change the schedule: its journal cannot be written: No space left"):
+            await verbs[verb]()
+        world.hands.full = ""
+        assert _still(world.engine.view(moment())) == _still(before)
+        assert (world.engine.wait(moment()) is None) == (wait is None)
+        # All that follows is written, and nothing of the verb is in it.
+        scheduler.ended(running.jid, State.SUCCEEDED)
+        await world.until(lambda: len(world.hands.steps) > steps)
+        assert {one.name for step in world.hands.steps[steps:] for one in step.standings} == {"newest"}
+        assert (world.hands.begun, world.hands.ended, scheduler.stuck) == ([running.jid], [], "")
+
+    play(story)
+
+
+def _still(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is shown of entries, without what passing time alone changes."""
+    return [{name: value for name, value in row.items() if name != "next" or value is None} for row in rows]
+
+
+def test_new_entries_judge_first_what_came_due_while_nothing_could_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry that is disabled meanwhile still has a verdict for each planned time before that."""
+    ahead = [0.0]
+    monkeypatch.setattr(driver, "moment", lambda: Moment(*(one + ahead[0] for one in moment())))
+    often: dict[str, Any] = {"function": "test.ping", "every": "10s", "catch_up": "none"}
+
+    async def story(world: World) -> None:
+        await world.scheduler.load(parsed({**ENTRIES, "often": often}), {})
+        await end_of(world, "first")
+        ahead[0] += 600.0
+        with pytest.raises(JrError):
+            await world.scheduler.load(parsed({**ENTRIES, "often": {**often, "enabled": False}}), {})
+        world.hands.full = ""
+        await world.until(lambda: sum(one.count for one in world.hands.kept if one.schedule == "often") >= 59)
+
+    play(story)
 
 
 def test_what_is_kept_late_is_late_and_what_is_too_late_never_begins(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,19 +233,19 @@ def test_what_is_kept_late_is_late_and_what_is_too_late_never_begins(monkeypatch
     monkeypatch.setattr(driver, "moment", lambda: Moment(*(one + ahead[0] for one in moment())))
 
     async def story(world: World) -> None:
-        for name, seconds in (("hand", 6.0), ("strict", 6.0), ("hand", 400.0)):
-            world.hands.full = "No space left on device"
-            with pytest.raises(JrError, match="cannot keep the change"):
-                await world.scheduler.run(name, "ann")
+        for first, seconds in (("first", 2.0), ("first", 6.0), ("first_strict", 6.0), ("first", 400.0)):
+            await end_of(world, first)
             ahead[0] += seconds
             world.hands.full = ""
             count = len(world.hands.kept)
             await world.until(partial(_is_kept, world, count))
             for jid in [one.jid for one in world.hands.kept if one.jid is not None]:
                 world.scheduler.ended(jid, State.SUCCEEDED)
-        await world.until(lambda: len(world.hands.kept) == 5)
-        assert world.verdicts() == ["late", "ran", "failed_to_start", "ran", "failed_to_start"]
-        assert len(world.hands.begun) == 1
+        await world.until(lambda: len(world.hands.kept) == 10)
+        follow = [one for one in world.hands.kept if one.cause == "then"]
+        assert [one.verdict for one in follow] == ["ran", "late", "ran", "failed_to_start", "ran", "failed_to_start"]
+        assert all(one.at - one.planned > LATE for one in follow if one.verdict == "late"), "by what it is shown with"
+        assert len(world.hands.begun) == 6
 
     play(story)
 
@@ -259,18 +323,24 @@ def test_a_fault_of_the_engine_costs_one_turn(caplog: pytest.LogCaptureFixture) 
     assert "the scheduler failed, and goes on" in caplog.text
 
 
-def test_whoever_waits_is_told_that_the_daemon_ends() -> None:
+def test_whoever_waits_is_told_that_the_daemon_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, also whoever is being written for: nobody knows then what the disk has."""
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
     async def story() -> None:
         world = World()
         world.scheduler.open(parsed(ENTRIES), {})
         await world.scheduler.hold("ann")
-        world.hands.full = "No space left on device"
-        with pytest.raises(JrError):
-            await world.scheduler.release("run")
+        monkeypatch.setattr(world.hands, "commit", never)
+        releasing = asyncio.create_task(world.scheduler.release("run"))
+        await world.until(lambda: world.scheduler._at_work)
         loading = asyncio.create_task(world.scheduler.load({}, {}))
         await asyncio.sleep(0)
         await world.scheduler.close()
-        with pytest.raises(JrError):
+        with pytest.raises(JrError, match="cannot tell whether the change of the schedule counts: the daemon ends"):
+            await releasing
+        with pytest.raises(JrError, match="cannot change the schedule: the daemon ends"):
             await loading
 
     asyncio.run(story())
@@ -313,9 +383,7 @@ def test_a_fault_of_the_journal_ends_the_daemon(monkeypatch: pytest.MonkeyPatch)
 
 def test_of_entries_that_cannot_be_kept_yet_only_the_last_ones_wait() -> None:
     async def story(world: World) -> None:
-        world.hands.full = "No space left on device"
-        with pytest.raises(JrError):
-            await world.scheduler.hold("ann")
+        await end_of(world, "first")
         for number in range(20):
             with pytest.raises(JrError):
                 await world.scheduler.load(parsed({f"e{number}": {"function": "test.ping"}}), {})

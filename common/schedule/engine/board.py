@@ -48,7 +48,7 @@ class Board:
         self.aside: dict[str, Standing] = {}
         """Where the entries stand that cannot be used for now."""
         self._runs: dict[Jid, Run] = {}
-        self._running: dict[str, dict[Jid, Run]] = {}
+        self.running: dict[str, dict[Jid, Run]] = {}
         self.dropped: set[str] = set()
         self._offset = now.wall - now.boot
         self._timers: Timers[str] = Timers()
@@ -140,9 +140,9 @@ class Board:
         """It is over."""
         del self._runs[run.jid]
         name = run.occurrence.schedule
-        del self._running[name][run.jid]
-        if not self._running[name] and name not in self.slots:
-            del self._running[name]
+        del self.running[name][run.jid]
+        if not self.running[name] and name not in self.slots:
+            del self.running[name]
 
     def run(self, jid: Jid) -> Run | None:
         """The run of that jid, as long as it goes on."""
@@ -150,7 +150,7 @@ class Board:
 
     def runs_of(self, name: str) -> dict[Jid, Run]:
         """The runs of an entry that go on, also of one that was deleted; a slot has the same object."""
-        return self._running.setdefault(name, {})
+        return self.running.setdefault(name, {})
 
     # verdicts
 
@@ -189,7 +189,7 @@ class Board:
             last_started=now.wall, last_state=None)
         self.touch(slot)
         deadline = None if entry.start_deadline is None else one.due + entry.start_deadline
-        out.append(Begin(entry=entry, occurrence=occurrence, until=deadline))
+        out.append(Begin(entry=entry, occurrence=occurrence, until=deadline, due=one.due))
 
     def failed(self, run: Run, reason: str, now: Moment, out: list[Decision]) -> None:
         """A run that was to begin, and could not."""

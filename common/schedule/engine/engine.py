@@ -19,6 +19,7 @@ from common.schedule.engine.gate import Gate
 from common.schedule.engine.loading import Loading
 from common.schedule.engine.planner import Planner
 from common.schedule.engine.slot import Run, Slot
+from common.schedule.engine.undo import Mark
 from common.schedule.model import Ask, Decision, Entry, Hold, Key, Moment, Occurrence, Standing, Waiting
 from common.schedule.times.periods import Period
 from common.states import State
@@ -117,6 +118,10 @@ class Engine:
     def changed(self) -> tuple[tuple[Standing, ...], tuple[str, ...]]:
         """The standings that changed since this was asked last, and the names of those to be forgotten."""
         return self._board.changed()
+
+    def mark(self) -> Mark:
+        """Where all stands now, for a verb that is not to count when the journal does not take it."""
+        return Mark(self._board)
 
     # verbs; each raises NotFoundError and UsageError, and changes nothing then
 
