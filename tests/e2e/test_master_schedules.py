@@ -252,6 +252,11 @@ def test_entries_go_from_one_minion_to_others(fleet: Fleet) -> None:  # R-S24
     assert fleet.job("m2", "schedule.show", "tidier").code == 0
     fleet.run("schedule.copy", "tidy", "source=m9", "target=m2").fails(1, "m9")
     fleet.run("schedule.copy", "tidy", "source=m2").fails(2, "source=", "target=")
+    for name, after in (("first", "second"), ("second", "third")):
+        assert fleet.run("schedule.add", name, "manage.up", f"then={after}").code == 0
+    fleet.run("schedule.modify", "second", "then=first").fails(2, "then leads back to itself: second, first, second")
+    for name in ("first", "second"):
+        assert fleet.run("schedule.delete", name).code == 0
     for name in ("tidy", "tidier"):
         assert fleet.job("m2", "schedule.delete", name).code == 0
 

@@ -64,6 +64,9 @@ def test_entries_are_added_changed_and_deleted_over_restarts(fleet: Fleet) -> No
     assert "there is one of that name" in refused(fleet, "add", "tidy", "function=test.ping")
     assert "did you mean" in refused(fleet, "add", "other", "function=test.ping", "evry=1s")
     assert 'did you mean "nightly"' in refused(fleet, "show", "nihgtly")
+    call(fleet, "add", "after", "function=test.ping", "then=tidy")
+    assert "then leads back to itself: tidy, after, tidy" in refused(fleet, "modify", "tidy", "then=after")
+    call(fleet, "delete", "after")
 
     # F37, P07: the next run moves at once, the other fields stay; null is the default again.
     moved = call(fleet, "modify", "tidy", "at=04:00", "splay=null")
