@@ -164,7 +164,7 @@ def move(master: Master, name: str, new_name: str | None = None, source: str | N
 
 
 def save(master: Master) -> Report:
-    """Write what was changed at run time into schedule.d/saved.yaml beside the settings.
+    """Write what was changed at run time into saved.yaml in the folder of the schedule: /etc/jr/master-schedule.d.
 
     jr-run schedule.save
     """

@@ -124,7 +124,7 @@ def test_a_simulation_without_agent_and_master(host: Host) -> None:  # B07
     path.write_text("one: {function: test.ping, at: '03:00'}\n")
     found = host.value("schedule.simulate", str(path), "days=3", "from=2026-06-01")
     assert (found["entries"][0]["runs"], found["problems"]) == (3, [])
-    path.write_text("one: {function: test.ping, once: '2020-01-01T00:00'}\n")
+    path.write_text("one: {function: test.ping, calendar: {year: 2025}}\n")
     ended = host("schedule.simulate", str(path))
     assert (ended.code, len(ended.json["alone"]["return"]["problems"])) == (1, 1)
 

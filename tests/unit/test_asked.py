@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from common.errors import JrError
+from common.errors import JrError, UsageError
 from common.schedule.ahead.asked import asked_entry, asked_time, coming, explained, segments, written
 from common.schedule.ahead.known import Known
 from common.schedule.entries.calendars import read_periods
@@ -60,7 +60,7 @@ def test_in_words() -> None:  # B07
     (lambda: segments("night", "2026-01-02", "2026-01-01", KNOWN), "the end must be later than the begin"),
     (lambda: segments("night", "2026-01-01", "2036-01-01", KNOWN), "1000 are allowed; ask for less time"),
     (lambda: segments({f"day {day}": "00:00-24:00" for day in range(1, 1001)}, "2026-01-01", "2027-01-01", KNOWN),
-     "200 days are allowed"),
+     "100 days are allowed"),
     (lambda: segments("night", "today", "2027-01-01", KNOWN), "cannot read the time 'today'"),
     (lambda: coming("nightli", "2026-01-01", 1, KNOWN), 'did you mean "nightly"'),
     (lambda: coming("61 * * * *", "2026-01-01", 1, KNOWN), "cannot read the cron expression"),
@@ -86,3 +86,21 @@ def test_the_periods_as_they_are_written() -> None:
     assert written(KNOWN) == {"periods": {"night": {"monday - sunday": "22:00-06:00", "timezone": "Europe/Berlin"},
                                           "holidays": {"2026-12-24": "00:00-24:00"}}, "timezone": "UTC"}
     assert written(KNOWN._replace(zone=BERLIN, written={})) == {"periods": {}, "timezone": "Europe/Berlin"}
+
+
+def test_absurd_periods_end_soon() -> None:  # I19
+    times = ",".join(f"{hour:02}:{minute:02}-{hour:02}:{minute + 7:02}" for hour in range(24)
+                     for minute in (0, 15, 30, 45))
+    nested: dict[str, Any] = {f"p{number}": {"monday - sunday": times, "includes": [f"p{number - 1}"]}
+                              for number in range(1, 41)}
+    found, problems = read_periods({"p0": {"monday - sunday": times}, **nested}, UTC)
+    assert len(found) == 20
+    assert "it has 2037 days and times, with those that it includes and excludes, and 2000" in problems["p20"]
+    with pytest.raises(UsageError, match="too many days and times"):
+        coming({"at": "12:10", "during": ["p19"]}, "2026-01-01", 5, Known({}, found, UTC))
+
+
+def test_nicknames_of_crontab_stand_for_expressions() -> None:  # F03
+    assert asked_entry("@daily", KNOWN).cron == asked_entry("@midnight", KNOWN).cron == "0 0 * * *"
+    assert parse_entry("a", {"function": "a.b", "cron": "@yearly"}).cron == "0 0 1 1 *"
+    assert explained("@weekly", "2026-01-01", 1, KNOWN)["next"] == ["2026-01-04T00:00:00+00:00"]

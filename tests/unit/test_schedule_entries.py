@@ -148,7 +148,7 @@ def refused(fields: dict[str, Any], *, master: bool = False, after: datetime | N
     ({"calendar": {"year": 2030}, "end": "2029-12-31T23:59:59"},
      "calendar {year: 2030} never comes within end 2029-12-31T23:59:59"),
     ({"cron": "0 0 30 2 *"}, "cron is '0 0 30 2 *': it never comes: month 2 has no day 30"),
-    ({"cron": "@daily"}, "cron is '@daily': write '0 0 * * *'"),
+    ({"cron": "@dayly"}, "cron is '@dayly': wrong number of fields: it has 1"),
     ({"cron": "0 3 * * *", "start": "2026-01-01T04:00:00", "end": "2026-01-02T02:00:00"},
      "cron '0 3 * * *' never comes within start 2026-01-01T04:00:00 and end 2026-01-02T02:00:00"),
     ({"at": []}, "at is []: it must be a time of day, or a list of 1 to 100 of them"),

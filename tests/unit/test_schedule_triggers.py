@@ -109,7 +109,7 @@ def test_a_right_expression_passes(expression: str) -> None:
     ("", "wrong number of fields"), ("* * * *", "wrong number of fields"), ("60 * * * *", "bad minute"),
     ("* * * * FOO", "bad day-of-week"), ("0 24 * * *", "bad hour"), ("*/0 * * * *", "bad minute"),
     ("0 0 30 2 *", "it never comes: month 2 has no day 30"), ("0 0 31 2,4 *", "month 2,4 has no day 31"),
-    ("@daily", "write '0 0"), ("0 25 * * *", "bad hour '25': it takes 0 to 23, lists"),
+    ("@often", "wrong number of fields: it has 1"), ("0 25 * * *", "bad hour '25': it takes 0 to 23, lists"),
     ("0 0 31 2,4 * *", "bad hour '31'"),
     ("0 0 0 31 2,4 *", "month 2,4 has no day 31"), ("0 0 */10 2 5L", "it never comes"), ("0 0 32 2 *", "1 to 31, L or"),
     ("* " * EXPRESSION_LIMIT, "400 characters"), ("0 0 1 1 MON#6", "bad day-of-week"),

@@ -93,7 +93,7 @@ def asked_entry(given: Any, known: Known) -> Entry:
     text = str(given)
     if text in known.entries:
         return known.entries[text]
-    if len(text.split()) > 1:
+    if len(text.split()) > 1 or text.startswith("@"):
         try:
             return Entry(name=_GIVEN, function=_FUNCTION, cron=check_cron(text))
         except ValueError as error:
@@ -135,4 +135,9 @@ def _outlook(entry: Entry, known: Known) -> Outlook:
 def _following(look: Outlook, begin: float, count: int) -> list[float]:
     if not 0 < count <= RUNS_LIMIT:
         raise UsageError(f"cannot show {count} runs: from 1 to {RUNS_LIMIT} are allowed")
-    return following(look, begin, count)
+    look.windows.work = WORK_LIMIT
+    try:
+        return following(look, begin, count)
+    except TimeoutError:
+        raise UsageError(f"cannot look so far ahead for '{look.entry.name}': its periods have too many days and times; "
+                         "ask for fewer runs, or make them simpler") from None

@@ -19,6 +19,8 @@ from common.text import escape, nearest
 PERIODS_LIMIT = 1_000
 PARTS_LIMIT = 1_000
 """Periods that one consists of, with all that those include and exclude, each as often as it is named."""
+SIZE_LIMIT = 2_000
+"""Days and times of one period with all that it includes and excludes: each costs some microseconds a day looked at."""
 
 _OPTIONS = ("timezone", "includes", "excludes", "prefer_includes")
 _WORDS = (*_OPTIONS, *WEEKDAYS, *MONTHS, "day")
@@ -84,7 +86,11 @@ class _Reader:
         size = 1 + sum(self._sizes[other] for _, other in needed)
         if size > PARTS_LIMIT:
             raise ValueError(f"it consists of {size} periods, and {PARTS_LIMIT} are allowed")
-        self.found[name] = _period(fields, self.found, self._zone)
+        period = _period(fields, self.found, self._zone)
+        if period.size > SIZE_LIMIT:
+            raise ValueError(f"it has {period.size} days and times, with those that it includes and excludes, and "
+                             f"{SIZE_LIMIT} are allowed")
+        self.found[name] = period
         self._sizes[name] = size
 
     def _need(self, key: str, other: str) -> None:

@@ -55,7 +55,11 @@ class Cron:
 
 
 def check_cron(expression: str) -> str:
-    """The expression. Raises ValueError that says what is wrong with it, also when it never comes."""
+    """The expression; of a nickname such as `@daily` what it stands for.
+
+    Raises ValueError that says what is wrong with it, also when it never comes.
+    """
+    expression = _NICKNAMES.get(expression, expression)
     if len(expression) > EXPRESSION_LIMIT:
         raise ValueError(f"it has {len(expression)} characters, and {EXPRESSION_LIMIT} are allowed")
     if Cron(expression, UTC).next_after(_BEGIN) is None:
@@ -77,8 +81,6 @@ def _simulated(expression: str) -> CronSim:
 def _wrong(expression: str, error: str) -> str:
     """What is wrong with an expression that cronsim does not take; `error` is what it says, such as `Bad hour`."""
     parts = expression.split()
-    if expression in _NICKNAMES:
-        return f"write '{_NICKNAMES[expression]}'"
     if len(parts) not in (len(_FIELDS) - 1, len(_FIELDS)):
         return (f"wrong number of fields: it has {len(parts)}; it takes minute, hour, day of the month, month and "
                 "day of the week, perhaps with the second before them")

@@ -58,13 +58,15 @@ class Period:
         self._includes = tuple(includes)
         self._excludes = tuple(excludes)
         self._prefer_includes = prefer_includes
+        self._size = sum(1 + len(times) for _, times in self._ranges) + sum(
+            period.size for period in (*self._includes, *self._excludes))
         longest = max((time.end for _, times in self._ranges for time in times), default=0)
         self._spill = longest // _DAY + 1
 
     @property
     def size(self) -> int:
-        """Its day definitions, with those of all that it includes and excludes."""
-        return len(self._ranges) + sum(period.size for period in (*self._includes, *self._excludes))
+        """Its day definitions with their times, with those of all that it includes and excludes."""
+        return self._size
 
     def segments(self, begin: float, end: float) -> list[Segment]:
         """The open stretches between two times, cut to them, in order; no two of them touch."""

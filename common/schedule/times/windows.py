@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from common.schedule.model import Entry
@@ -15,7 +16,7 @@ _DAY = 86_400.0
 class Windows:
     """The windows of one entry. Times are epoch seconds; a period that is not there is never open."""
 
-    __slots__ = ("_all_day", "_during", "_excepting", "always", "unknown")
+    __slots__ = ("_all_day", "_during", "_excepting", "_size", "always", "unknown", "work")
 
     def __init__(self, entry: Entry, periods: Mapping[str, Period]) -> None:
         names = (*entry.during, *entry.excepting)
@@ -24,11 +25,15 @@ class Windows:
         self._all_day = not entry.during
         self._during = [periods[name] for name in entry.during if name in periods]
         self._excepting = [periods[name] for name in entry.excepting if name in periods]
+        self._size = sum(period.size for period in (*self._during, *self._excepting))
+        self.work = math.inf
+        """Days, times the days and times of the periods, that may be looked at yet; TimeoutError ends it."""
 
     def is_open(self, time: float) -> bool:
         """Whether the entry may run at this time."""
         if self.always:
             return True
+        self._spend(2.0)
         if any(period.is_inside(time) for period in self._excepting):
             return False
         return self._all_day or any(period.is_inside(time) for period in self._during)
@@ -37,6 +42,7 @@ class Windows:
         """The open stretches between two times, in order."""
         if begin >= end:
             return []
+        self._spend((end - begin) / _DAY + 2.0)
         inside = [Segment(begin, end)] if self._all_day else union(
             segment for period in self._during for segment in period.segments(begin, end))
         if not self._excepting:
@@ -55,6 +61,11 @@ class Windows:
             looked += span
             span = min(span * 2, 400 * _DAY)
         return None
+
+    def _spend(self, days: float) -> None:
+        self.work -= days * self._size
+        if self.work < 0:
+            raise TimeoutError
 
     def changes(self, begin: float, end: float) -> list[tuple[float, bool]]:
         """Where the windows stand from `begin` on, and each change before `end`: (time, whether it is open then)."""
