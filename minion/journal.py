@@ -118,6 +118,8 @@ class Journal:
         self._standings: dict[str, bytes] = {}
         self._changes: dict[str, bytes] = {}
         self._hold: bytes | None = None
+        self._loaded = False
+        """Whether what must go on is in memory."""
         self._noted = 0
         self._told = 0
         """The greatest place that a page ended with."""
@@ -125,6 +127,7 @@ class Journal:
     def load(self) -> Kept:
         """What is kept. A damaged file is moved aside, with a line in the log, and a new one is begun."""
         if not self._path.exists() and not _log_of(self._path).exists():
+            self._loaded = True
             return Kept({}, None, [], [], None)
         try:
             return self._load()
@@ -228,6 +231,7 @@ class Journal:
                     None if last[0][0] is None else Jid(last[0][0]))
         # Only what could be read: a file that is begun anew is filled with this.
         self._standings, self._changes, self._hold, self._noted = dict(standings), dict(changes), hold, noted
+        self._loaded = True
         return kept
 
     def _transact(self, work: Any) -> Any:
@@ -279,9 +283,10 @@ class Journal:
     def _replace(self, why: str) -> None:
         """Move a damaged file aside, and begin a new one with what memory holds."""
         self._give_up()
+        lost = "" if self._loaded else (", as are all changes made at run time and the hold, if there was one; entries "
+                                        "count from now")
         _log.error("the schedule's journal is damaged, moved to %s, and begun anew: %s; verdicts that were not told "
-                   "are lost, and entries of which nothing is known count from now", self._aside / FILE, why,
-                   extra={"action": "journal.damaged"})
+                   "are lost%s", self._aside / FILE, why, lost, extra={"action": "journal.damaged"})
         try:
             self._aside.mkdir(mode=0o700, exist_ok=True)
             for suffix in ("-shm", "-wal", ""):

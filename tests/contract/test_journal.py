@@ -168,6 +168,7 @@ def test_a_damaged_file_is_moved_aside_and_begun_anew(
     lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
     assert len(lines) == 1
     assert "the schedule's journal is damaged" in lines[0]
+    assert "as are all changes made at run time and the hold" in lines[0]
     assert (tmp_path / "quarantine" / FILE).exists()
 
 
@@ -186,6 +187,7 @@ def test_damage_while_it_is_in_use_costs_old_verdicts_alone(
     assert journal.page() == (place + 1, [run(2)]), "what the master notes late is of the old file"
     journal.close()
     assert caplog.text.count("the schedule's journal is damaged") == 1
+    assert "changes made at run time" not in caplog.text, "they go on"
     journal, kept = opened(tmp_path)
     assert kept == Kept({"tick": standing}, Hold(since=NOON), [changed], [Unended(run(2), False)], jid(2))
     assert journal.page()[1] == [run(2)]
