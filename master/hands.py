@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
 
-import msgspec
 from msgspec import Raw, structs
 
 from common import clock
@@ -14,6 +12,7 @@ from common.codec import pack
 from common.errors import JrError, NotFoundError
 from common.ids import MASTER, Jid
 from common.messages import STOP_SIGNALS, JobFields
+from common.packed import packed, unpacked
 from common.schedule.driver import start_within
 from common.schedule.entries.layers import Change
 from common.schedule.model import BEGUN, Begin, Check, Entry, Hold, Occurrence, Standing, Step
@@ -147,23 +146,23 @@ class MasterHands:
 
 def standings(store: Store) -> dict[str, Standing]:
     """Where the master's own entries stand, by name. Raises StoreError."""
-    return {name: _read(body, Standing) for name, body in store.kept("standing").items()}
+    return {name: unpacked(body, Standing) for name, body in store.kept("standing").items()}
 
 
 def hold(store: Store) -> Hold | None:
     """The hold of the master's own schedule. Raises StoreError."""
     body = store.kept("hold").get(_ROOT)
-    return None if body is None else _read(body, Hold)
+    return None if body is None else unpacked(body, Hold)
 
 
 def changes(store: Store) -> list[Change]:
     """What was changed of the master's own entries at run time. Raises StoreError."""
-    return [_read(body, Change) for body in store.kept("change").values()]
+    return [unpacked(body, Change) for body in store.kept("change").values()]
 
 
 def unended(store: Store) -> list[Occurrence]:
     """The runs of an earlier start of the master whose end its engine was not told. Raises StoreError."""
-    return [_read(body, Occurrence) for body in store.kept("run").values()]
+    return [unpacked(body, Occurrence) for body in store.kept("run").values()]
 
 
 def state_of(counts: dict[State, int]) -> State:
@@ -171,21 +170,6 @@ def state_of(counts: dict[State, int]) -> State:
     states = {state for state, number in counts.items() if number}
     only = states.pop() if len(states) == 1 else State.FAILED
     return only if only in TERMINAL else State.FAILED
-
-
-def packed(item: msgspec.Struct) -> bytes:
-    """A record as the store keeps it."""
-    return msgspec.msgpack.encode(item, enc_hook=_plain)
-
-
-def _read(body: bytes, kind: Any) -> Any:
-    return msgspec.msgpack.decode(body, type=kind, dec_hook=lambda kind, value: kind(value))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str):
-        return str(value)
-    raise TypeError(f"cannot pack {type(value).__name__}")
 
 
 def _jid_of(begin: Begin) -> Jid:

@@ -18,6 +18,7 @@ from common.errors import JrError
 from common.files import sync_folder
 from common.ids import Jid
 from common.messages import OCCURRENCES_PAGE
+from common.packed import packed, unpacked
 from common.schedule.entries.layers import Change
 from common.schedule.model import BEGUN, Hold, Occurrence, Standing, Step
 
@@ -140,15 +141,15 @@ class Journal:
         def work(connection: sqlite3.Connection) -> None:
             for one in step.occurrences:
                 ended = one.jid is None or one.verdict not in BEGUN
-                connection.execute(_PUT, (one.schedule, one.planned, one.attempt, one.at, one.jid, ended, _packed(one)))
+                connection.execute(_PUT, (one.schedule, one.planned, one.attempt, one.at, one.jid, ended, packed(one)))
             connection.executemany("UPDATE occurrence SET begun = 1 WHERE jid = ?", [(jid,) for jid in begun])
             connection.executemany("UPDATE occurrence SET ended = 1 WHERE jid = ?", [(jid,) for jid in step.ended])
             connection.executemany(_PUT_STANDING, standings.items())
             connection.executemany("DELETE FROM standing WHERE name = ?", [(name,) for name in step.dropped])
             connection.executemany(_PUT_MARK, (("hold", hold), ("noted", self._noted)))
 
-        standings = {one.name: _packed(one) for one in step.standings}
-        hold = None if step.hold is None else _packed(step.hold)
+        standings = {one.name: packed(one) for one in step.standings}
+        hold = None if step.hold is None else packed(step.hold)
         self._transact(work)
         self._standings |= standings
         for name in step.dropped:
@@ -157,15 +158,15 @@ class Journal:
 
     def change(self, changes: Iterable[Change]) -> None:
         """Keep what was changed at run time: the last change of each name, and nothing where nothing is changed."""
-        packed = {change.name: None if change.nothing else _packed(change) for change in changes}
-        kept = {name: body for name, body in packed.items() if body is not None}
+        bodies = {change.name: None if change.nothing else packed(change) for change in changes}
+        kept = {name: body for name, body in bodies.items() if body is not None}
 
         def work(connection: sqlite3.Connection) -> None:
-            connection.executemany("DELETE FROM change WHERE name = ?", [(name,) for name in packed])
+            connection.executemany("DELETE FROM change WHERE name = ?", [(name,) for name in bodies])
             connection.executemany(_PUT_CHANGE, kept.items())
 
         self._transact(work)
-        self._changes = {name: body for name, body in {**self._changes, **packed}.items() if body is not None}
+        self._changes = {name: body for name, body in {**self._changes, **bodies}.items() if body is not None}
 
     def page(self) -> tuple[int, list[Occurrence]]:
         """The oldest verdicts that the master has not noted, and the place of the last of them; 0 when there are none.
@@ -174,7 +175,7 @@ class Journal:
             return 0, []
         rows = self._transact(lambda connection: connection.execute(_PAGE, (self._noted, OCCURRENCES_PAGE)).fetchall())
         self._told = max(self._told, rows[-1][0] if rows else 0)
-        return (rows[-1][0] if rows else 0), [_read(body, Occurrence) for _, body in rows]
+        return (rows[-1][0] if rows else 0), [unpacked(body, Occurrence) for _, body in rows]
 
     def noted(self, place: int) -> None:
         """The master has all up to this place. It becomes durable with the next step: until then they are told twice.
@@ -224,10 +225,10 @@ class Journal:
         standings, changes, marks, unended, last = self._transact(work)
         mark = dict(marks)
         hold, noted = mark.get("hold"), int(mark.get("noted") or 0)
-        kept = Kept({name: _read(body, Standing) for name, body in standings},
-                    None if hold is None else _read(hold, Hold),
-                    [_read(body, Change) for _, body in changes],
-                    [Unended(_read(body, Occurrence), bool(begun)) for begun, body in unended],
+        kept = Kept({name: unpacked(body, Standing) for name, body in standings},
+                    None if hold is None else unpacked(hold, Hold),
+                    [unpacked(body, Change) for _, body in changes],
+                    [Unended(unpacked(body, Occurrence), bool(begun)) for begun, body in unended],
                     None if last[0][0] is None else Jid(last[0][0]))
         # Only what could be read: a file that is begun anew is filled with this.
         self._standings, self._changes, self._hold, self._noted = dict(standings), dict(changes), hold, noted
@@ -333,21 +334,3 @@ def _told(error: sqlite3.DatabaseError) -> str:
 
 def _log_of(path: Path) -> Path:
     return path.with_name(f"{path.name}-wal")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str):
-        return str(value)
-    raise TypeError(f"cannot pack {type(value).__name__}")
-
-
-def _build(kind: type, value: Any) -> Any:
-    return kind(value)
-
-
-def _packed(item: msgspec.Struct) -> bytes:
-    return msgspec.msgpack.encode(item, enc_hook=_plain)
-
-
-def _read(body: bytes, kind: type[T]) -> T:
-    return msgspec.msgpack.decode(body, type=kind, dec_hook=_build)
