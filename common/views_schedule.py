@@ -11,7 +11,7 @@ from common.views import listed, standing
 
 _CAUSES = {"then": "after", "on_failure": "after the failure of", "by_hand": "by", "run_on_start": "at the start"}
 _TIMES = frozenset({"next", "planned", "due", "at", "since", "last_planned", "last_started", "last_ended",
-                    "last_skipped"})
+                    "last_skipped", "skips", "moved"})
 """Keys under which numbers are times."""
 _TOLD = frozenset({"changed", "done"})
 """Keys for programs: `origin` says it in words."""
@@ -46,11 +46,16 @@ def _about_run(run: Mapping[str, Any]) -> str:
 def _schedules(value: Any, style: Style, width: int) -> str:
     rows = [
         [escape(str(entry.get("name", ""))), _status(entry), _does(entry),
-         _when(entry), local_time(entry.get("next")), _last(entry), _where(entry)]
+         _when(entry), _next(entry), _last(entry), _where(entry)]
         for entry in listed(value, "schedules")
     ]
     titles = ("NAME", "STATUS", "RUNS", "WHEN", "NEXT", "LAST", "FROM")
     return columns(titles, rows, style, width, flexible=("RUNS", "WHEN", "FROM")) if rows else ""
+
+
+def _next(entry: Mapping[str, Any]) -> str:
+    """Nothing for what a person must let go on first."""
+    return "" if entry.get("status") == "paused" else local_time(entry.get("next"))
 
 
 def _status(entry: Mapping[str, Any]) -> str:

@@ -133,9 +133,9 @@ def test_a_deleted_entry_may_be_added_anew() -> None:
 
 def test_names_that_are_there_and_names_that_are_not() -> None:
     made = book(tidy=PING, bad={"function": 3})
-    with pytest.raises(UsageError, match=r"'tidy': there is one of that name, from a.yaml line 1; modify or delete it"):
+    with pytest.raises(UsageError, match=r"'tidy': there is one of that name \(a.yaml line 1\); modify or delete it"):
         made.add("tidy", PING, "ann", 1.0)
-    with pytest.raises(UsageError, match=r"there is one of that name, from a.yaml line 2"):
+    with pytest.raises(UsageError, match=r"there is one of that name \(a.yaml line 2\)"):
         made.add("bad", PING, "ann", 1.0)
     with pytest.raises(NotFoundError, match="cannot change the schedule 'tdy': there is none; did you mean \"tidy\""):
         made.modify("tdy", {}, "ann", 1.0)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from common.output import FORMATS, render, render_pair
+from common.text import local_time
 from tests.unit.test_output import HOSTILE, UNSAFE
 
 
@@ -110,3 +111,10 @@ def test_json_is_the_value_itself() -> None:
     value = {"runs": [run()], "next": None}
     assert json.loads(render("runs", value, "json")) == value
     assert [json.loads(line) for line in render("runs", value, "jsonl").splitlines()] == [run()]
+
+
+def test_a_paused_entry_shows_no_next_run_and_moved_runs_show_local_times() -> None:  # S24
+    rows = [{"name": "a", "status": "paused", "next": 1e9}, {"name": "b", "status": "scheduled", "next": 1e9}]
+    assert render("schedules", rows).count(local_time(1e9)) == 1
+    shown = render("schedule", {"name": "a", "skips": [1e9], "moved": [[1e9, 1.1e9]]})
+    assert (shown.count(local_time(1e9)), shown.count(local_time(1.1e9))) == (2, 1)

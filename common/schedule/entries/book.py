@@ -78,8 +78,8 @@ class Book:
     def add(self, name: str, fields: Mapping[str, Any], by: str, at: float) -> list[Change]:
         """A new entry. Raises UsageError when there is one of that name, or it makes no sense."""
         if self._exists(name):
-            raise UsageError(f"cannot add the schedule '{told(name)}': there is one of that name, "
-                             f"from {self._origin(name)}; modify or delete it")
+            raise UsageError(f"cannot add the schedule '{told(name)}': there is one of that name "
+                             f"({self._origin(name)}); modify or delete it")
         if len(self._layers.placed) + len(self._layers.broken) >= self._most:
             raise UsageError(f"cannot add the schedule '{told(name)}': there are {self._most} already")
         given = {key: value for key, value in fields.items() if value is not None}
