@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from common.log import LIMITS
 # The same examples in every run, and no time limits: a machine may be slow, and a test must not fail by chance.
 hypothesis.settings.register_profile("jr", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("jr")
+
+# Tests write settings as an administrator would: files that others may write are refused, and have tests of their own.
+os.umask(0o022)
 
 UNIT = Path(__file__).parent / "unit"
 
