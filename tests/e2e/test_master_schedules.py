@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lib.fleet import USER, Fleet, started
+from tests.lib.fleet import USER, Fleet, started, with_runners
 from tests.lib.wait import until
 
 RUNNERS = '''
@@ -34,18 +35,9 @@ def fine(text: str = "") -> str:
 FAR = "2040-01-01T00:00"
 
 
-def prepare(base: Path) -> Mapping[str, str]:
-    """A folder with a module of runners."""
-    folder = base / "runners"
-    folder.mkdir(mode=0o755)
-    (folder / "mine.py").write_text(RUNNERS)
-    (folder / "mine.py").chmod(0o644)
-    return {"JR_MASTER_RUNNER_DIRS": f"[{folder}]"}
-
-
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[Fleet]:
-    with started(2, prepare=prepare) as fleet:
+    with started(2, prepare=partial(with_runners, RUNNERS)) as fleet:
         until(lambda: len(fleet.run("manage.up").json) == 2, what="both are up")
         yield fleet
 

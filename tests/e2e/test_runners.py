@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
-from tests.lib.fleet import USER, Fleet, started
+from tests.lib.fleet import USER, Fleet, started, with_runners
 
 RUNNERS = '''
 """Runners of an operator."""
@@ -36,18 +36,9 @@ def wrong() -> None:
 '''
 
 
-def prepare(base: Path) -> Mapping[str, str]:
-    """A folder with a module of runners."""
-    folder = base / "runners"
-    folder.mkdir(mode=0o755)
-    (folder / "mine.py").write_text(RUNNERS)
-    (folder / "mine.py").chmod(0o644)
-    return {"JR_MASTER_RUNNER_DIRS": f"[{folder}]"}
-
-
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[Fleet]:
-    with started(1, prepare=prepare) as fleet:
+    with started(1, prepare=partial(with_runners, RUNNERS)) as fleet:
         yield fleet
 
 

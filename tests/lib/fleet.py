@@ -321,3 +321,12 @@ def started(minions: int, prepare: Callable[[Path], Mapping[str, str]] | None = 
         yield fleet
     finally:
         fleet.close()
+
+
+def with_runners(source: str, base: Path) -> Mapping[str, str]:
+    """To prepare a fleet whose master has the custom runners `mine.*` of this source."""
+    folder = base / "runners"
+    folder.mkdir(mode=0o755)
+    (folder / "mine.py").write_text(source)
+    (folder / "mine.py").chmod(0o644)
+    return {"JR_MASTER_RUNNER_DIRS": f"[{folder}]"}
