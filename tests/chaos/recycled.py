@@ -22,8 +22,8 @@ from tests.chaos.members import Members, members
 from tests.lib.wait import until
 
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
-TRIES = 500
-"""How often another process may get the pid first: the daemons fork now and then."""
+SECONDS = 20.0
+"""How long others may stand in the way: daemons that fork now and then, a child of the dead that nobody has reaped."""
 _REAPER = '"$@" & wait $!'
 """The first process of a pid namespace inherits all orphans, and a shell that waits reaps them."""
 TICK = {"tick": {"function": "cmd.run", "args": ["sleep 600"], "every": "1s"}}
@@ -63,16 +63,20 @@ class Stranger(NamedTuple):
 def settle_in(pid: int) -> Stranger:
     """A stranger with this pid, which nobody has any more."""
     until(lambda: processes.look(pid) is None, what=f"{pid} is free")
-    for _ in range(TRIES):
-        LAST_PID.write_text(str(pid - 1))
-        child = os.fork()
-        if child == 0:
-            _be_strange(wanted=os.getpid() == pid)
-        if child == pid:
-            until(lambda: _is_settled(pid), what="the stranger waits in a group of its own")
-            return Stranger(pid)
+    until(lambda: _got(pid), SECONDS, f"a stranger gets the pid {pid}")
+    until(lambda: _is_settled(pid), what="the stranger waits in a group of its own")
+    return Stranger(pid)
+
+
+def _got(pid: int) -> bool:
+    """Try to start a stranger with this pid. The kernel passes it over as long as a group or session is called so."""
+    LAST_PID.write_text(str(pid - 1))
+    child = os.fork()
+    if child == 0:
+        _be_strange(wanted=os.getpid() == pid)
+    if child != pid:
         os.waitpid(child, 0)
-    raise AssertionError(f"cannot get the pid {pid}")
+    return child == pid
 
 
 def _is_settled(pid: int) -> bool:
@@ -179,9 +183,18 @@ def _tick(members: Members) -> str:
 
 def _replaced(members: Members, pids: list[int], jids: list[str]) -> list[Stranger]:
     """Kill these processes and all others of the jobs, and put strangers in their places."""
-    for pid in [*reversed(pids), *(pid for jid in jids for pid in members.fleet.of_job(jid))]:
+    def are_gone() -> bool:
+        # More than once: a shell that has only just begun starts its command while its processes are counted.
+        alive = [pid for jid in jids for pid in members.fleet.of_job(jid)]
+        for pid in alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not alive
+
+    for pid in reversed(pids):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    until(are_gone, what="all processes of the jobs are dead")
     return [settle_in(pid) for pid in pids]
 
 

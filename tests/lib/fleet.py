@@ -272,7 +272,7 @@ class Fleet:
             with contextlib.suppress(AssertionError):
                 until(lambda: not self.processes(*marks), what="all processes are gone")
             left = self.processes(*marks)
-            assert (stopped.code, left, self.root.exists()) == (0, {}, False), stopped
+            assert (stopped.code, left, self.root.exists()) == (0, {}, False), (stopped, left)
         finally:
             self._sweep()
         for path, text in logs.items():
