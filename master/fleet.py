@@ -209,10 +209,10 @@ def _stop_jobs(state: Path) -> None:
     held = FolderLock(state)
     try:
         folders = JobFolders(state)
-        running = [record for record in folders.records()[0] if lock.holder(folders.layout.claim_of(record.jid))]
+        running = [record for record in folders.open_jobs()[0] if folders.claims.held(record.jid)]
         for record in running:
-            folders.append_stop(record.jid, StopRequest(stop="jr-local", how="kill", signal=9, grace=0.0,
-                                                        by="jr-local", at=clock.wall()))
+            folders.stops.append(record.jid, StopRequest(stop="jr-local", how="kill", signal=9, grace=0.0,
+                                                         by="jr-local", at=clock.wall()))
         for record in running:
             _kill(folders.layout.claim_of(record.jid))
     finally:

@@ -42,7 +42,7 @@ class Handle:
 
     async def jobs(self) -> list[JobRecord]:
         """See `Agent`: the proc directory is the truth, whatever memory holds."""
-        records, _ = await self.hands.disk(self.hands.folders.records)
+        records, _ = await self.hands.disk(self.hands.folders.open_jobs)
         return records
 
     async def stop(self, jid: Jid, how: How, signal: int, grace: float | None, by: str) -> StopAnswer:

@@ -18,7 +18,7 @@ from typing import Any
 
 from msgspec import Raw, structs
 
-from common import clock, codec
+from common import clock
 from common.control import AGENT
 from common.control_frames import VERSION
 from common.errors import JrError, UnreachableError, UsageError
@@ -184,7 +184,6 @@ def wait(paths: Paths, claim: Path) -> Return:
     deadline = clock.boottime() + ENDING
     while folders.settle(jid) is None and clock.boottime() < deadline:
         select.select([], [], [], 0.05)
-    message: Return = codec.from_minion.decode(folders.spool_read(jid))
-    return message
+    return folders.spool.message(jid)
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from common import clock
-from common.codec import from_minion
 from common.errors import JrError
 from common.files import ROOM
 from common.functions import Agent
@@ -25,8 +24,8 @@ from common.host.writer import DURABLE, Writer
 from common.ids import Jid
 from common.log import limited
 from common.messages import Message, Return, Stopped
-from common.proc.directory import Claim
 from common.proc.executor import Executor
+from common.proc.folders.claims import Claim
 from common.proc.record import JobRecord
 from common.proc.spool import SpoolError
 from common.sequencer import Sequencer, Then
@@ -125,14 +124,14 @@ class HostShell:
         return found
 
     async def _take_over(self) -> list[JobRecord]:
-        records, _ = await self.disk(self.folders.records)
-        await self.disk(lambda: self.folders.sweep_secrets({record.jid for record in records}))
+        records, _ = await self.disk(self.folders.open_jobs)
+        await self.disk(lambda: self.folders.records.sweep_secrets({record.jid for record in records}))
         adopted, idle = [], []
         for record in records:
             if self.executor.adopt(record.jid):
                 adopted.append(record)
             elif record.inline or await self.disk(partial(self.folders.settle, record.jid)) is None:
-                await self.disk(partial(self.folders.claim_again, record))
+                await self.disk(partial(self.folders.claims.add_again, record))
                 idle.append(record)
         spooled, since, claims = await self.disk(self._left)
         if records or spooled:
@@ -144,12 +143,12 @@ class HostShell:
 
     def _left(self) -> tuple[dict[Jid, State], dict[Jid, float], dict[Jid, Kept]]:
         """On the disk thread: what has ended, oldest first, and when; what was ever seen, and until when it counts."""
-        spooled = {jid: state for jid in self.folders.spool_list()
-                   if (state := self.folders.spool_state(jid)) is not None}
+        spooled = {jid: state for jid in self.folders.spool.jids()
+                   if (state := self.folders.spool.state(jid)) is not None}
         at = now()
-        since = {jid: at.boot - max(0.0, at.wall - self.folders.spooled_at(jid)) for jid in spooled}
+        since = {jid: at.boot - max(0.0, at.wall - self.folders.spool.written(jid)) for jid in spooled}
         ordered = {jid: spooled[jid] for jid in sorted(spooled, key=lambda jid: since[jid])}
-        return ordered, since, {jid: _kept(claim) for jid, claim in self.folders.claims().items()}
+        return ordered, since, {jid: _kept(claim) for jid, claim in self.folders.claims.all().items()}
 
     async def keep_house(self, keep: float) -> None:
         """Remove captured output that is older than `keep` seconds, for ever; 0 keeps it."""
@@ -256,8 +255,7 @@ class HostShell:
             self.folders.tidy(jid)  # its supervisor was killed
         if state is None:
             return None
-        message: Return = from_minion.decode(self.folders.spool_read(jid))
-        return message
+        return self.folders.spool.message(jid)
 
     def _tell_end(self, message: Return) -> None:
         self.desk.ended(message)
@@ -326,7 +324,7 @@ class HostShell:
 
     async def _send_spooled(self, jid: Jid) -> None:
         try:
-            self._out.send_frame(await self.disk(lambda: self.folders.spool_read(jid)))
+            self._out.send_frame(await self.disk(lambda: self.folders.spool.read(jid)))
         except SpoolError as error:
             self._damaged(jid, error)
         except OSError as error:

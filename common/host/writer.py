@@ -88,7 +88,7 @@ class Writer:
 
     def _check_claims(self, effects: list[Any]) -> None:
         for effect in effects:
-            if isinstance(effect, do.Claim) and self.folders.claimed(effect.jid):
+            if isinstance(effect, do.Claim) and self.folders.claims.has(effect.jid):
                 # Memory did not know of it: begin anew from the disk, which does.
                 raise StateError(f"cannot claim {effect.jid}: it was claimed before")
 
@@ -119,31 +119,31 @@ class Writer:
             return []
         self.short |= {_job(effect): self.short[first] for effect in starts}
         for jid in claimed:
-            self.folders.unclaim(jid)
+            self.folders.claims.take_back(jid)
         return starts
 
     def _write(self, effect: Any) -> None:
         match effect:
             case do.Claim(jid, until, start_by, cancelled):
-                self.folders.claim(jid, until, start_by, cancelled=cancelled, sync=False)
+                self.folders.claims.add(jid, until, start_by, cancelled=cancelled, sync=False)
             case do.SaveSecrets(jid, sealed):
-                self.folders.write_secrets(jid, sealed)
+                self.folders.records.write_secrets(jid, sealed)
             case do.SaveRecord(record):
-                self.folders.write_record(record, sync=False)
+                self.folders.records.write(record, sync=False)
             case do.SaveStop(jid, request):
-                self.folders.append_stop(jid, request)
+                self.folders.stops.append(jid, request)
             case do.Spool(message):
-                self.folders.spool_put(message)
+                self.folders.end(message)
             case do.Forget(jid):
-                self.folders.spool_remove(jid)
+                self.folders.forget(jid)
             case do.Quarantine(jid, reason):
                 _log.error("the master refused the return: %s", reason,
                            extra={"action": "return.refused", "jid": jid})
-                self.folders.quarantine(jid, reason)
+                self.folders.set_aside(jid, reason)
             case do.Undo(jid):
                 self.folders.undo(jid)
             case do.DropClaim(jid):
-                self.folders.drop_claim(jid)
+                self.folders.claims.drop(jid)
 
 
 def _job(effect: Any) -> Jid:

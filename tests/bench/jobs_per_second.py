@@ -30,13 +30,13 @@ class BenchHost(TestHost):
     async def one(self, function: str, *args: str) -> None:
         record = make_record(function, *args)
         self._waiting[record.jid] = done = asyncio.get_running_loop().create_future()
-        assert self.folders.claim(record.jid, clock.boottime() + 3600, sync=False)
-        self.folders.write_record(record, sync=False)
+        assert self.folders.claims.add(record.jid, clock.boottime() + 3600, sync=False)
+        self.folders.records.write(record, sync=False)
         self.folders.sync_starts([record.jid])
         self.executor.start(record.jid)
         await done
         assert self.folders.settle(record.jid) is not None
-        self.folders.spool_remove(record.jid)
+        self.folders.forget(record.jid)
 
 
 async def measure(host: BenchHost, function: str, argument: str, width: int) -> float:

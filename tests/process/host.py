@@ -79,8 +79,8 @@ class TestHost:
 
     def accept(self, record: JobRecord) -> Jid:
         """What an agent does before it asks for a supervisor."""
-        assert self.folders.claim(record.jid, clock.boottime() + 3600)
-        self.folders.write_record(record)
+        assert self.folders.claims.add(record.jid, clock.boottime() + 3600)
+        self.folders.records.write(record)
         return record.jid
 
     def start(self, function: str, *args: Any, **fields: Any) -> Jid:
@@ -89,7 +89,7 @@ class TestHost:
         return jid
 
     async def stop(self, jid: Jid, stop: StopRequest) -> None:
-        self.folders.append_stop(jid, stop)
+        self.folders.stops.append(jid, stop)
         self.executor.wake(jid)
 
     async def until(self, condition: Callable[[], T], what: str = "the condition") -> T:
@@ -118,7 +118,7 @@ class TestHost:
 
     def returned(self, jid: Jid) -> Return:
         assert self.folders.settle(jid) is not None
-        message = codec.from_minion.decode(self.folders.spool_read(jid))
+        message = codec.from_minion.decode(self.folders.spool.read(jid))
         assert isinstance(message, Return)
         return message
 

@@ -167,7 +167,7 @@ def a_kill_without_descriptors(folder: Path) -> None:
     async def story(host: TestHost) -> None:
         jid = host.start("run.shell", "exec sleep 300")
         await host.running(jid)
-        host.folders.append_stop(jid, request("kill"))
+        host.folders.stops.append(jid, request("kill"))
         with starved():
             host.executor.wake(jid)
             host.executor.wake(jid)
@@ -293,22 +293,22 @@ def a_claim_that_is_gone(folder: Path) -> None:
     """A crash kept the record and not the claim: the job runs, once, and its jid counts as seen."""
     async def story(hands: HostShell, out: Out, lines: Lines) -> None:
         record = make_record("run.shell", f"echo ran >>{folder / 'marker'}")
-        hands.folders.write_record(record)
+        hands.folders.records.write(record)
         await hands.open()
-        await until(lambda: hands.folders.spool_list() == [record.jid], "the return")
+        await until(lambda: hands.folders.spool.jids() == [record.jid], "the return")
         assert (folder / "marker").read_text() == "ran\n"
-        assert list(hands.folders.claims()) == [record.jid]
-        assert not hands.folders.claim(record.jid, 1.0)
+        assert list(hands.folders.claims.all()) == [record.jid]
+        assert not hands.folders.claims.add(record.jid, 1.0)
     on_shell(folder / "state", story)
 
 
 def _lay_out(hands: HostShell) -> list[str]:
     """A record, its claim and stop, and the return of another job; their paths."""
     record = make_record("run.shell", "true")
-    hands.folders.claim(record.jid, clock.boottime() + 3600)
-    hands.folders.write_record(record)
-    hands.folders.append_stop(record.jid, request("kill"))
-    hands.folders.spool_put(Return(jid=fresh_jid(), job=fields("true"), state=State.LOST, ended=clock.wall()))
+    hands.folders.claims.add(record.jid, clock.boottime() + 3600)
+    hands.folders.records.write(record)
+    hands.folders.stops.append(record.jid, request("kill"))
+    hands.folders.end(Return(jid=fresh_jid(), job=fields("true"), state=State.LOST, ended=clock.wall()))
     return _all_files(hands.folders.layout.state)
 
 

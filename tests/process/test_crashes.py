@@ -34,8 +34,8 @@ EVERY = (*DURABLE, "write", "fork", "wait4", "pipe", "read", "setpgid", "pidfd_o
 
 def accept(folders: JobFolders, script: str, **fields: Any) -> JobRecord:
     record = make_record("run.shell", script, **fields)
-    assert folders.claim(record.jid, clock.boottime() + 3600)
-    folders.write_record(record)
+    assert folders.claims.add(record.jid, clock.boottime() + 3600)
+    folders.records.write(record)
     return record
 
 
@@ -65,7 +65,7 @@ def test_a_supervisor_killed_at_any_call(tmp_path: Path, names: tuple[str, ...],
         assert starts <= 1, f"started {starts} times after a death at call {count}"
         assert state is not State.SUCCEEDED or starts == 1
         assert state in (State.SUCCEEDED, State.LOST)
-        assert folders.records() == ([], [])
+        assert folders.open_jobs() == ([], [])
         states.append(state)
         if status == 0:
             break
@@ -92,7 +92,7 @@ def test_a_job_that_ran_is_not_run_again(tmp_path: Path) -> None:
     record = accept(folders, f"echo ran >>{marker}")
     for _ in range(3):
         os.waitpid(fork_supervisor(folders.layout, record.jid), 0)
-        folders.write_record(record)  # as if the removal had not reached the disk before a power cut
+        folders.records.write(record)  # as if the removal had not reached the disk before a power cut
     assert marker.read_text() == "ran\n"
 
 
@@ -100,10 +100,10 @@ def test_without_a_claim_nothing_runs_and_none_is_made(tmp_path: Path) -> None:
     folders = JobFolders(tmp_path / "state")
     marker = tmp_path / "marker"
     record = make_record("run.shell", f"echo ran >>{marker}")
-    folders.write_record(record)
+    folders.records.write(record)
     assert os.waitpid(fork_supervisor(folders.layout, record.jid), 0)[1] != 0
     assert not marker.exists()
-    assert folders.claims() == {}
+    assert folders.claims.all() == {}
     assert folders.settle(record.jid) is None
 
 
@@ -174,7 +174,7 @@ def test_a_stop_request_that_cannot_be_read_is_read_later(tmp_path: Path, capfd:
     record = accept(folders, f"touch {marker}; exec sleep 300")
     pid = fork_supervisor(folders.layout, record.jid, _unreadable_stops(folders, record.jid, 3, 4))
     until(marker.exists, what="the start")  # the requests were read twice by then: at first, and at the gate
-    folders.append_stop(record.jid, request("kill"))
+    folders.stops.append(record.jid, request("kill"))
     assert lock.wake(folders.layout.claim_of(record.jid))
     os.waitpid(pid, 0)
     end = _returned(folders, record.jid)
@@ -198,7 +198,7 @@ def test_the_record_of_a_job_that_never_started_is_removed_for_good(tmp_path: Pa
         os.fsync = fsync
 
     record = accept(folders, "true")
-    folders.append_stop(record.jid, request("kill"))
+    folders.stops.append(record.jid, request("kill"))
     os.waitpid(fork_supervisor(folders.layout, record.jid, spoil), 0)
     assert steps.read_text().split()[-2:] == ["spool", "proc"]
     assert _returned(folders, record.jid).state is State.KILLED
@@ -232,9 +232,9 @@ def test_a_full_disk_holds_the_return_until_there_is_room(tmp_path: Path) -> Non
     away = tmp_path / "away"
     folders.layout.spool.rename(away)  # a folder that is not there refuses like a disk that is full
     pid = fork_supervisor(folders.layout, record.jid)
-    until(lambda: (seen := folders.read_record(record.jid)) is not None and seen.pid is not None
+    until(lambda: (seen := folders.records.read(record.jid)) is not None and seen.pid is not None
           and processes.look(seen.pid) is None, what="the end of the payload")
-    assert folders.has_supervisor(record.jid)
+    assert folders.claims.held(record.jid)
     away.rename(folders.layout.spool)
     os.waitpid(pid, 0)
     assert _returned(folders, record.jid).retcode == 9
@@ -246,7 +246,7 @@ def test_a_supervisor_told_to_end_gives_up_a_full_disk(tmp_path: Path) -> None:
     away = tmp_path / "away"
     folders.layout.spool.rename(away)
     pid = fork_supervisor(folders.layout, record.jid)
-    until(lambda: (seen := folders.read_record(record.jid)) is not None and seen.pid is not None
+    until(lambda: (seen := folders.records.read(record.jid)) is not None and seen.pid is not None
           and processes.look(seen.pid) is None, what="the end of the payload")
     os.kill(pid, signal.SIGTERM)
     os.waitpid(pid, 0)
@@ -261,7 +261,7 @@ async def orphan(host: TestHost, script: str, **fields: Any) -> JobRecord:
     """A job whose supervisor was killed with SIGKILL while it ran."""
     jid = host.start("run.shell", script, **fields)
     await host.output(jid, "up")
-    record = host.folders.read_record(jid)
+    record = host.folders.records.read(jid)
     assert record is not None
     assert record.supervisor is not None
     os.kill(record.supervisor, signal.SIGKILL)
@@ -302,7 +302,7 @@ def test_a_function_is_found_by_its_mark(tmp_path: Path) -> None:
         pid = await host.running(jid)
         found = await host.until(lambda: processes.marked(jid, str(tmp_path)), "the mark")
         assert [one.pid for one in found] == [pid]
-        record = host.folders.read_record(jid)
+        record = host.folders.records.read(jid)
         assert record is not None
         assert record.supervisor is not None
         os.kill(record.supervisor, signal.SIGKILL)
@@ -324,7 +324,7 @@ def test_what_a_finished_payload_left_follows_the_jobs_rule(tmp_path: Path, left
     async def story(host: TestHost) -> Return:
         jid = host.start("run.shell", script, left_behind=left_behind)
         await host.output(jid, "up")
-        record = host.folders.read_record(jid)
+        record = host.folders.records.read(jid)
         assert record is not None
         assert record.supervisor is not None
         assert record.pid is not None
@@ -332,7 +332,7 @@ def test_what_a_finished_payload_left_follows_the_jobs_rule(tmp_path: Path, left
         gate.write_text("")
         await host.until(lambda: not processes.is_alive(record.pid or 0, record.create_time or 0), "the payload's end")
         if stopped:
-            host.folders.append_stop(jid, request("kill"))
+            host.folders.stops.append(jid, request("kill"))
         os.kill(record.supervisor, signal.SIGKILL)
         return await host.end(jid)
 
@@ -357,8 +357,8 @@ def test_a_reused_pid_is_never_signalled(tmp_path: Path) -> None:
         assert seen is not None
         record = make_record("run.shell", "true", state=State.RUNNING, pid=stranger.pid, create_time=seen.ticks - 1,
                              boot_id=clock.boot_id(), started=clock.wall(), supervisor=1, left_behind="kill")
-        folders.claim(record.jid, 0.0)
-        folders.write_record(record)
+        folders.claims.add(record.jid, 0.0)
+        folders.records.write(record)
         assert not processes.is_alive(stranger.pid, seen.ticks - 1)
         assert not processes.send(seen._replace(ticks=seen.ticks - 1), signal.SIGKILL)
         assert folders.settle(record.jid) is State.LOST
@@ -378,8 +378,8 @@ def test_after_a_restart_of_the_host_nothing_is_signalled(tmp_path: Path) -> Non
         assert seen is not None
         record = make_record("run.shell", "true", state=State.RUNNING, pid=stranger.pid, create_time=seen.ticks,
                              boot_id="another boot", started=clock.wall(), left_behind="kill")
-        folders.claim(record.jid, 0.0)
-        folders.write_record(record)
+        folders.claims.add(record.jid, 0.0)
+        folders.records.write(record)
         assert folders.settle(record.jid) is State.LOST
         end = _returned(folders, record.jid)
         assert end.evidence.reason == "the host restarted while the job ran"
@@ -394,11 +394,11 @@ def test_clean_up_leaves_a_living_supervisor_alone(tmp_path: Path) -> None:
     async def story(host: TestHost) -> Return:
         jid = host.start("run.shell", "echo up; sleep 0.3; exit 2")
         await host.output(jid, "up")
-        record = host.folders.read_record(jid)
+        record = host.folders.records.read(jid)
         assert record is not None
         assert host.folders.clean_up(jid, record) is None
-        host.folders.drop_claim(jid)
-        assert jid in host.folders.claims()
+        host.folders.claims.drop(jid)
+        assert jid in host.folders.claims.all()
         return await host.end(jid)
     assert on_host(tmp_path, story).retcode == 2
 
@@ -429,7 +429,7 @@ def test_jobs_outlive_their_agent_and_are_adopted(tmp_path: Path) -> None:
         agent.kill()
 
     async def story(host: TestHost) -> list[Return]:
-        found, problems = host.folders.records()
+        found, problems = host.folders.open_jobs()
         assert problems == []
         assert [record.jid for record in found] == jids
         assert all(host.executor.adopt(jid) for jid in jids)
@@ -522,7 +522,7 @@ def test_a_spawner_that_keeps_dying_is_given_up(tmp_path: Path) -> None:
 
 def _returned(folders: JobFolders, jid: Jid) -> Return:
     assert folders.settle(jid) is not None
-    message = codec.from_minion.decode(folders.spool_read(jid))
+    message = codec.from_minion.decode(folders.spool.read(jid))
     assert isinstance(message, Return)
     return message
 

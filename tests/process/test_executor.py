@@ -142,11 +142,11 @@ def test_the_record_goes_when_the_return_is_there(tmp_path: Path) -> None:
     async def story(host: TestHost) -> None:
         jid = host.start("run.shell", "true")
         await host.end(jid)
-        assert host.folders.records() == ([], [])
-        assert host.folders.spool_list() == [jid]
-        assert host.folders.spool_state(jid) is State.SUCCEEDED
-        host.folders.spool_remove(jid)
-        assert host.folders.spool_list() == []
+        assert host.folders.open_jobs() == ([], [])
+        assert host.folders.spool.jids() == [jid]
+        assert host.folders.spool.state(jid) is State.SUCCEEDED
+        host.folders.forget(jid)
+        assert host.folders.spool.jids() == []
     on_host(tmp_path, story)
 
 
@@ -168,7 +168,7 @@ def test_starting_twice_is_starting_once(tmp_path: Path) -> None:
 def test_a_job_without_a_record_ends_at_once(tmp_path: Path) -> None:
     async def story(host: TestHost) -> None:
         record = make_record("run.shell", "true")
-        host.folders.claim(record.jid, 0.0)
+        host.folders.claims.add(record.jid, 0.0)
         host.executor.start(record.jid)
         await host.until(lambda: ("ended", record.jid) in host.events.seen, "the end")
         assert host.folders.settle(record.jid) is None

@@ -102,7 +102,7 @@ def test_the_supervisor_stays_small(tmp_path: Path) -> None:
         jid = host.start("run.shell", f"head -c 30000000 /dev/zero; echo; echo up >&2; cat {gate}")
         errors = host.layout.output_of(jid)[1]
         await host.until(lambda: errors.exists() and errors.read_text() == "up\n", "all of the output")
-        record = host.folders.read_record(jid)
+        record = host.folders.records.read(jid)
         assert record is not None
         status = Path(f"/proc/{record.supervisor}/status").read_text()
         gate.write_text("")

@@ -19,8 +19,8 @@ SEALED = pack({"args": {0: f"echo {CANARY}"}, "kwargs": {}, "texts": [CANARY]})
 
 
 def returned(folders: JobFolders) -> Return:
-    (jid,) = folders.spool_list()
-    message: Return = from_minion.decode(folders.spool_read(jid))
+    (jid,) = folders.spool.jids()
+    message: Return = from_minion.decode(folders.spool.read(jid))
     return message
 
 
@@ -31,9 +31,9 @@ def folders(tmp_path: Path) -> JobFolders:
 
 def test_the_payload_gets_them_and_the_file_is_gone(folders: JobFolders) -> None:
     record = make_record("run.shell", "***", sealed=True)
-    folders.write_secrets(record.jid, SEALED)
-    folders.claim(record.jid, 0.0)
-    folders.write_record(record)
+    folders.records.write_secrets(record.jid, SEALED)
+    folders.claims.add(record.jid, 0.0)
+    folders.records.write(record)
     os.waitpid(fork_supervisor(folders.layout, record.jid), 0)
 
     end = returned(folders)
@@ -48,9 +48,9 @@ def test_the_payload_gets_them_and_the_file_is_gone(folders: JobFolders) -> None
 def test_without_them_nothing_is_started(folders: JobFolders, sealed: bytes | None, reason: str) -> None:
     record = make_record("run.shell", "***", sealed=True)
     if sealed is not None:
-        folders.write_secrets(record.jid, sealed)
-    folders.claim(record.jid, 0.0)
-    folders.write_record(record)
+        folders.records.write_secrets(record.jid, sealed)
+    folders.claims.add(record.jid, 0.0)
+    folders.records.write(record)
     os.waitpid(fork_supervisor(folders.layout, record.jid), 0)
 
     end = returned(folders)
@@ -63,9 +63,9 @@ def test_without_them_nothing_is_started(folders: JobFolders, sealed: bytes | No
 def test_whenever_a_supervisor_dies_they_are_kept_until_the_start_and_gone_at_the_end(
         folders: JobFolders, count: int, after: bool) -> None:
     record = make_record("run.shell", "***", sealed=True)
-    folders.write_secrets(record.jid, SEALED)
-    folders.claim(record.jid, 0.0)
-    folders.write_record(record)
+    folders.records.write_secrets(record.jid, SEALED)
+    folders.claims.add(record.jid, 0.0)
+    folders.records.write(record)
     os.waitpid(fork_supervisor(folders.layout, record.jid, die_at(("rename", "unlink", "link"), count, after=after)), 0)
 
     if folders.settle(record.jid) is None:  # nothing was started: the agent asks for another supervisor
@@ -73,15 +73,15 @@ def test_whenever_a_supervisor_dies_they_are_kept_until_the_start_and_gone_at_th
         folders.settle(record.jid)
         assert returned(folders).state is State.SUCCEEDED
     assert list(folders.layout.secrets.iterdir()) == []
-    assert folders.records() == ([], [])
+    assert folders.open_jobs() == ([], [])
 
 
 def test_what_belongs_to_no_record_is_swept(folders: JobFolders) -> None:
     record, other = make_record("run.shell", "***", sealed=True), make_record("run.shell", "***", sealed=True)
     for one in (record, other):
-        folders.write_secrets(one.jid, SEALED)
-    folders.write_record(record)
-    folders.sweep_secrets({record.jid})
+        folders.records.write_secrets(one.jid, SEALED)
+    folders.records.write(record)
+    folders.records.sweep_secrets({record.jid})
     assert [path.name for path in folders.layout.secrets.iterdir()] == [record.jid]
     folders.undo(record.jid)
     assert list(folders.layout.secrets.iterdir()) == []

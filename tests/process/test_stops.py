@@ -266,7 +266,7 @@ def test_a_stop_before_the_start_runs_nothing(tmp_path: Path) -> None:
     async def story(host: TestHost) -> Return:
         record = make_record("run.shell", f"touch {marker}")
         host.accept(record)
-        host.folders.append_stop(record.jid, request("kill"))
+        host.folders.stops.append(record.jid, request("kill"))
         host.executor.start(record.jid)
         return await host.end(record.jid)
 
@@ -293,7 +293,7 @@ def test_sigterm_to_the_supervisor_stops_its_job(tmp_path: Path) -> None:
     async def story(host: TestHost) -> Return:
         jid = host.start("run.shell", "echo up; sleep 300")
         await host.output(jid, "up")
-        record = host.folders.read_record(jid)
+        record = host.folders.records.read(jid)
         assert record is not None
         assert record.supervisor is not None
         os.kill(record.supervisor, signal.SIGTERM)
@@ -307,7 +307,7 @@ def test_what_a_terminal_sends_does_not_touch_the_supervisor(tmp_path: Path) -> 
     async def story(host: TestHost) -> Return:
         jid = host.start("run.shell", "echo up; sleep 0.3; exit 6")
         await host.output(jid, "up")
-        record = host.folders.read_record(jid)
+        record = host.folders.records.read(jid)
         assert record is not None
         assert record.supervisor is not None
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGUSR2):

@@ -128,7 +128,7 @@ class Machine:
         return State.LOST
 
     def put(self, message: Return) -> None:
-        """Make a return durable that no supervisor writes, and retire the record: see `JobFolders.spool_put`."""
+        """Make a return durable that no supervisor writes, and retire the record: see `JobFolders.end`."""
         if message.jid in self.locks:
             return
         self.disk.spool.setdefault(message.jid, message)
@@ -137,7 +137,7 @@ class Machine:
         self.synced()
 
     def sweep_secrets(self) -> None:
-        """Those of no recorded job: see `JobFolders.sweep_secrets`."""
+        """Those of no recorded job: see `JobFolders.records.sweep_secrets`."""
         for jid in self.disk.secrets.keys() - self.disk.records.keys():
             del self.disk.secrets[jid]
 

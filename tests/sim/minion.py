@@ -84,7 +84,7 @@ class SimMinion(Process):
                 machine.settle(jid)
         machine.sweep_secrets()
         held = [record for jid, record in disk.records.items() if jid not in disk.spool]
-        for record in held:  # see JobFolders.claim_again
+        for record in held:  # see JobFolders.claims.add_again
             disk.claims.setdefault(record.jid, ("-", host_do.Claim(record.jid, 0.0, record.start_by)))
         self._watched = set(machine.locks)
         self.submit(self.host.load(

@@ -215,7 +215,7 @@ def test_what_is_set_aside_is_for_what_ends_jobs(writer: Writer, monkeypatch: py
     assert writer.commit([do.SaveStop(jid(2), STOP)]) == []
     assert writer.short == {}
     assert not ballast.exists()
-    assert [stop.stop for stop in writer.folders.read_stops(jid(2))] == ["s1"]
+    assert [stop.stop for stop in writer.folders.stops.read(jid(2))] == ["s1"]
     assert not writer.probe()  # that would need a rename
     rename.error = None
     assert writer.probe()
@@ -228,7 +228,7 @@ def test_work_inside_the_agent_may_take_of_it(writer: Writer, monkeypatch: pytes
     rename.error = errno.ENOSPC
     inline = record(jid(1), State.RUNNING, inline=True)
     assert writer.commit([do.Claim(jid(1), 1300.0, 2000.0), do.SaveRecord(inline)]) == []
-    assert writer.folders.read_record(jid(1)) == inline
+    assert writer.folders.records.read(jid(1)) == inline
 
 
 def test_a_claim_of_a_stop_is_tried_again(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +240,7 @@ def test_a_claim_of_a_stop_is_tried_again(writer: Writer, monkeypatch: pytest.Mo
     assert writer.commit([claim]) == [claim]
     fsync.error = None
     assert writer.commit([claim]) == []
-    assert writer.folders.claims()[jid(1)].cancelled
+    assert writer.folders.claims.all()[jid(1)].cancelled
 
 
 def test_a_disk_without_room_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

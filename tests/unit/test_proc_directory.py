@@ -17,7 +17,9 @@ from common import clock, codec
 from common.ids import Jid
 from common.messages import JobFields, Return
 from common.proc import lock
-from common.proc.directory import STOPS_PER_JOB, JobFolders
+from common.proc.directory import JobFolders
+from common.proc.folders.records import Records
+from common.proc.folders.stops import STOPS_PER_JOB
 from common.proc.record import JobRecord, StopRequest, encode_record
 from common.proc.spool import SpoolError, seal
 from common.states import State
@@ -52,10 +54,10 @@ def test_the_folders_are_ours_alone(folders: JobFolders) -> None:
 
 
 def test_files_are_ours_alone(folders: JobFolders) -> None:
-    folders.claim(A, 1.0)
-    folders.write_record(record())
-    folders.append_stop(A, request())
-    folders.spool_put(returned(B))
+    folders.claims.add(A, 1.0)
+    folders.records.write(record())
+    folders.stops.append(A, request())
+    folders.end(returned(B))
     modes = {path.stat().st_mode & 0o777 for path in folders.layout.state.glob("*/*")}
     assert modes == {0o600}
 
@@ -64,28 +66,28 @@ def test_files_are_ours_alone(folders: JobFolders) -> None:
 
 
 def test_a_claim_is_made_once(folders: JobFolders) -> None:
-    assert folders.claim(A, 12.5)
-    assert not folders.claim(A, 99.0)
-    assert folders.claims() == {A: (clock.boot_id(), 12.5, 0.0, False)}
-    folders.drop_claim(A)
-    assert folders.claims() == {}
-    folders.drop_claim(A)
-    assert folders.claim(A, 1.0)
+    assert folders.claims.add(A, 12.5)
+    assert not folders.claims.add(A, 99.0)
+    assert folders.claims.all() == {A: (clock.boot_id(), 12.5, 0.0, False)}
+    folders.claims.drop(A)
+    assert folders.claims.all() == {}
+    folders.claims.drop(A)
+    assert folders.claims.add(A, 1.0)
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"a b c", b"boot x", b"\xff\xfe 1"])
 def test_a_claim_that_says_nothing_still_counts(folders: JobFolders, content: bytes) -> None:
     """P2: the mark that a jid was seen is the file, whatever a crash left of its text."""
     folders.layout.claim_of(A).write_bytes(content)
-    assert folders.claims() == {A: ("", 0.0, 0.0, False)}
-    assert not folders.claim(A, 1.0)
+    assert folders.claims.all() == {A: ("", 0.0, 0.0, False)}
+    assert not folders.claims.add(A, 1.0)
 
 
 def test_strangers_among_the_claims(folders: JobFolders) -> None:
-    folders.claim(A, 1.0)
+    folders.claims.add(A, 1.0)
     (folders.layout.claims / "not a jid").touch()
     (folders.layout.claims / B).mkdir()
-    assert list(folders.claims()) == [A]
+    assert list(folders.claims.all()) == [A]
     assert len(list(folders.layout.quarantine.iterdir())) == 2
 
 
@@ -94,12 +96,12 @@ def test_strangers_among_the_claims(folders: JobFolders) -> None:
 
 def test_a_record_is_what_was_written(folders: JobFolders) -> None:
     wanted = record(schedule="nightly", timeout=3.0, cgroup="/x", user="grüße")
-    folders.write_record(wanted)
-    assert folders.read_record(A) == wanted
-    assert folders.records() == ([wanted], [])
-    folders.remove_record(A)
-    assert folders.read_record(A) is None
-    assert folders.records() == ([], [])
+    folders.records.write(wanted)
+    assert folders.records.read(A) == wanted
+    assert folders.open_jobs() == ([wanted], [])
+    folders.records.remove(A)
+    assert folders.records.read(A) is None
+    assert folders.open_jobs() == ([], [])
 
 
 def _symlink(path: Path) -> None:
@@ -129,42 +131,42 @@ DAMAGE: dict[str, Callable[[Path], Any]] = {
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_a_damaged_record_costs_itself(folders: JobFolders, kind: str) -> None:
     """S01, R-B28: quarantined, named, and hiding no other; a pipe blocks nobody."""
-    folders.write_record(record(B))
-    folders.write_record(record(C))
+    folders.records.write(record(B))
+    folders.records.write(record(C))
     DAMAGE[kind](folders.layout.record_of(A))
-    found, problems = folders.records()
+    found, problems = folders.open_jobs()
     assert [one.jid for one in found] == [B, C]
     assert len(problems) == 1
     assert str(A) in problems[0]
     assert "quarantine" in problems[0]
     assert not os.path.lexists(folders.layout.record_of(A))
     assert len(list(folders.layout.quarantine.iterdir())) == 1
-    assert folders.records()[1] == []  # said once
+    assert folders.open_jobs()[1] == []  # said once
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_a_foreign_record_is_not_believed(folders: JobFolders) -> None:
-    folders.write_record(record())
+    folders.records.write(record())
     os.chown(folders.layout.record_of(A), 65534, 65534)
-    assert folders.records()[0] == []
+    assert folders.open_jobs()[0] == []
 
 
 def test_a_record_cut_at_any_byte(folders: JobFolders) -> None:
     """R-B28: each time it alone is set aside."""
-    folders.write_record(record(B))
+    folders.records.write(record(B))
     whole = encode_record(record())
     for cut in range(len(whole.rstrip())):
         folders.layout.record_of(A).write_bytes(whole[:cut])
-        found, problems = folders.records()
+        found, problems = folders.open_jobs()
         assert ([one.jid for one in found], len(problems)) == ([B], 1)
     assert len(list(folders.layout.quarantine.iterdir())) == len(whole.rstrip())
 
 
 @pytest.mark.parametrize("name", ["x.json", "2026.json", f"{A}.txt", f"{A}", "..json", f"{A}-short.json", "a\nb.json"])
 def test_strangers_among_the_records(folders: JobFolders, name: str) -> None:
-    folders.write_record(record(B))
+    folders.records.write(record(B))
     (folders.layout.proc / name).write_bytes(encode_record(record()))
-    found, problems = folders.records()
+    found, problems = folders.open_jobs()
     assert [one.jid for one in found] == [B]
     assert len(problems) == 1
 
@@ -172,16 +174,16 @@ def test_strangers_among_the_records(folders: JobFolders, name: str) -> None:
 def test_the_same_damage_twice_keeps_both(folders: JobFolders) -> None:
     for _ in range(3):
         folders.layout.record_of(A).touch()
-        folders.records()
+        folders.open_jobs()
     assert len(list(folders.layout.quarantine.iterdir())) == 3
 
 
 def test_a_record_whose_return_is_spooled_has_ended(folders: JobFolders) -> None:
-    folders.claim(A, 1.0)
-    folders.write_record(record())
-    folders.spool_put(returned())
-    folders.write_record(record())  # as a power cut brings it back
-    assert folders.records() == ([], [])
+    folders.claims.add(A, 1.0)
+    folders.records.write(record())
+    folders.end(returned())
+    folders.records.write(record())  # as a power cut brings it back
+    assert folders.open_jobs() == ([], [])
     assert not folders.layout.record_of(A).exists()
 
 
@@ -193,8 +195,8 @@ def test_half_written_files_go_at_the_start(folders: JobFolders) -> None:
     again = JobFolders(folders.layout.state)
     assert ours.exists()  # its writer lives
     assert not dead.exists()
-    assert again.records() == ([], [])
-    assert again.spool_list() == []
+    assert again.open_jobs() == ([], [])
+    assert again.spool.jids() == []
 
 
 def test_what_a_killed_supervisor_left_half_written_goes(folders: JobFolders) -> None:
@@ -211,32 +213,32 @@ def test_what_a_killed_supervisor_left_half_written_goes(folders: JobFolders) ->
 
 
 def test_stop_requests_are_kept_in_order_and_once(folders: JobFolders) -> None:
-    assert folders.read_stops(A) == []
-    assert folders.append_stop(A, request("1"))
-    assert folders.append_stop(A, request("2"))
-    assert not folders.append_stop(A, request("1"))
-    assert [one.stop for one in folders.read_stops(A)] == ["1", "2"]
+    assert folders.stops.read(A) == []
+    assert folders.stops.append(A, request("1"))
+    assert folders.stops.append(A, request("2"))
+    assert not folders.stops.append(A, request("1"))
+    assert [one.stop for one in folders.stops.read(A)] == ["1", "2"]
 
 
 def test_stop_requests_are_bounded(folders: JobFolders) -> None:
     signals = [structs.replace(request(f"s{n}"), how="signal") for n in range(STOPS_PER_JOB)]
     for one in [*signals[:3], request("first"), *signals[3:], request("last")]:
-        assert folders.append_stop(A, one)
-    kept = [one.stop for one in folders.read_stops(A)]
+        assert folders.stops.append(A, one)
+    kept = [one.stop for one in folders.stops.read(A)]
     assert len(kept) == STOPS_PER_JOB
     assert (kept[0], kept[-1]) == ("s2", "last")
     assert "first" in kept
     for one in signals:
-        folders.append_stop(A, structs.replace(one, stop=one.stop + "again"))
-    assert next(iter(folders.read_stops(A))).stop == "first"
+        folders.stops.append(A, structs.replace(one, stop=one.stop + "again"))
+    assert next(iter(folders.stops.read(A))).stop == "first"
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'[{"stop": "x"}]', b"\xff"])
 def test_damaged_stop_requests(folders: JobFolders, content: bytes) -> None:
     folders.layout.stops_of(A).write_bytes(content)
-    assert folders.read_stops(A) == []
-    assert folders.append_stop(A, request("new"))
-    assert [one.stop for one in folders.read_stops(A)] == ["new"]
+    assert folders.stops.read(A) == []
+    assert folders.stops.append(A, request("new"))
+    assert [one.stop for one in folders.stops.read(A)] == ["new"]
     assert len(list(folders.layout.quarantine.iterdir())) == 1
 
 
@@ -244,19 +246,19 @@ def test_damaged_stop_requests(folders: JobFolders, content: bytes) -> None:
 
 
 def test_a_return_is_kept_until_it_is_acknowledged(folders: JobFolders) -> None:
-    folders.write_record(record())
-    folders.append_stop(A, request())
-    assert folders.spool_put(returned())
-    assert not folders.spool_put(returned(state=State.FAILED))
-    assert folders.spool_list() == [A]
-    assert folders.spool_state(A) is State.SUCCEEDED
-    assert codec.from_minion.decode(folders.spool_read(A)) == returned()
-    assert folders.spool_read(A) == codec.encode(returned())
-    assert folders.read_record(A) is None
-    folders.spool_remove(A)
-    assert (folders.spool_list(), folders.spool_state(A), folders.read_stops(A)) == ([], None, [])
+    folders.records.write(record())
+    folders.stops.append(A, request())
+    assert folders.end(returned())
+    assert not folders.end(returned(state=State.FAILED))
+    assert folders.spool.jids() == [A]
+    assert folders.spool.state(A) is State.SUCCEEDED
+    assert codec.from_minion.decode(folders.spool.read(A)) == returned()
+    assert folders.spool.read(A) == codec.encode(returned())
+    assert folders.records.read(A) is None
+    folders.forget(A)
+    assert (folders.spool.jids(), folders.spool.state(A), folders.stops.read(A)) == ([], None, [])
     with pytest.raises(SpoolError, match="it is not in the spool"):
-        folders.spool_read(A)
+        folders.spool.read(A)
 
 
 @pytest.mark.parametrize("content", [
@@ -264,12 +266,12 @@ def test_a_return_is_kept_until_it_is_acknowledged(folders: JobFolders) -> None:
     seal(codec.encode(returned(B))), seal(codec.encode(returned())) + b"x", b"x" * 2_000_000])
 def test_a_damaged_return_costs_itself(folders: JobFolders, content: bytes) -> None:
     """R-B30."""
-    folders.spool_put(returned(C))
+    folders.end(returned(C))
     folders.layout.spool_of(A).write_bytes(content)
     with pytest.raises(SpoolError, match=f"cannot read the return of {A}"):
-        folders.spool_read(A)
-    assert folders.spool_list() == [C]
-    assert folders.spool_state(C) is State.SUCCEEDED
+        folders.spool.read(A)
+    assert folders.spool.jids() == [C]
+    assert folders.spool.state(C) is State.SUCCEEDED
     assert len(list(folders.layout.quarantine.iterdir())) == 1
 
 
@@ -280,10 +282,10 @@ def test_a_single_bit_of_a_return_counts(folders: JobFolders) -> None:
         whole[bit // 8] ^= 1 << bit % 8
         folders.layout.spool_of(A).write_bytes(whole)
         with pytest.raises(SpoolError):
-            folders.spool_read(A)
+            folders.spool.read(A)
         whole[bit // 8] ^= 1 << bit % 8
     folders.layout.spool_of(A).write_bytes(whole)
-    assert folders.spool_read(A) == codec.encode(returned())
+    assert folders.spool.read(A) == codec.encode(returned())
 
 
 def test_a_large_spool_with_a_few_damaged_files(folders: JobFolders) -> None:
@@ -294,7 +296,7 @@ def test_a_large_spool_with_a_few_damaged_files(folders: JobFolders) -> None:
     for jid in jids:
         frame = codec.encode(returned(jid))
         (folders.layout.spool / f"{jid}.msgpack").write_bytes(whole if jid in bad else seal(frame))
-    states = {jid: folders.spool_state(jid) for jid in folders.spool_list()}
+    states = {jid: folders.spool.state(jid) for jid in folders.spool.jids()}
     assert {jid for jid, state in states.items() if state is None} == bad
     assert len(states) == len(jids)
     assert len(list(folders.layout.quarantine.iterdir())) == len(bad)
@@ -305,35 +307,35 @@ def test_a_return_cut_at_any_byte(folders: JobFolders) -> None:
     whole = seal(codec.encode(returned()))
     for cut in range(len(whole)):
         folders.layout.spool_of(A).write_bytes(whole[:cut])
-        assert folders.spool_state(A) is None
+        assert folders.spool.state(A) is None
     assert len(list(folders.layout.quarantine.iterdir())) == len(whole)
 
 
 def test_a_return_of_a_supervisor_is_not_forestalled(folders: JobFolders) -> None:
     """One that an earlier agent asked for has the job: what it will say outranks what this agent concluded."""
-    folders.claim(A, 1.0)
-    folders.write_record(record())
+    folders.claims.add(A, 1.0)
+    folders.records.write(record())
     with lock.held_by_agent(folders.layout.claim_of(A)):
-        assert not folders.spool_put(returned(state=State.LOST))
-    assert folders.spool_list() == []
-    assert folders.read_record(A) is not None
-    assert folders.spool_put(returned(state=State.LOST))
+        assert not folders.end(returned(state=State.LOST))
+    assert folders.spool.jids() == []
+    assert folders.records.read(A) is not None
+    assert folders.end(returned(state=State.LOST))
 
 
 def test_strangers_in_the_spool(folders: JobFolders) -> None:
-    folders.spool_put(returned(B))
+    folders.end(returned(B))
     for name in ("x", "x.msgpack", f"{A}.json"):
         (folders.layout.spool / name).touch()
-    assert folders.spool_list() == [B]
+    assert folders.spool.jids() == [B]
     assert len(list(folders.layout.quarantine.iterdir())) == 3
 
 
 def test_a_refused_return_is_set_aside(folders: JobFolders) -> None:
-    folders.spool_put(returned())
-    folders.quarantine(A, "the master knows better")
-    assert folders.spool_list() == []
+    folders.end(returned())
+    folders.set_aside(A, "the master knows better")
+    assert folders.spool.jids() == []
     assert [path.name for path in folders.layout.quarantine.iterdir()] == [f"spool-{A}.msgpack-0"]
-    folders.quarantine(A, "again")
+    folders.set_aside(A, "again")
 
 
 # ends
@@ -341,20 +343,20 @@ def test_a_refused_return_is_set_aside(folders: JobFolders) -> None:
 
 def test_settling(folders: JobFolders) -> None:
     assert folders.settle(A) is None
-    folders.claim(A, 1.0)
-    folders.write_record(record())
+    folders.claims.add(A, 1.0)
+    folders.records.write(record())
     assert folders.settle(A) is None  # nothing of it was started
-    folders.spool_put(returned(state=State.KILLED))
+    folders.end(returned(state=State.KILLED))
     assert folders.settle(A) is State.KILLED
 
 
 @pytest.mark.parametrize("recorded", [False, True])
 def test_a_job_whose_return_was_damaged_has_ended_all_the_same(folders: JobFolders, recorded: bool) -> None:
     """R-B30, P2: it is none that may be started."""
-    folders.claim(A, 1.0)
-    folders.spool_put(returned())
+    folders.claims.add(A, 1.0)
+    folders.end(returned())
     if recorded:
-        folders.write_record(record())
+        folders.records.write(record())
     folders.layout.spool_of(A).write_bytes(b"x")
     with pytest.raises(SpoolError, match="it does not begin as one"):
         folders.settle(A)
@@ -362,32 +364,32 @@ def test_a_job_whose_return_was_damaged_has_ended_all_the_same(folders: JobFolde
 
 
 def test_a_started_job_without_supervisor_is_lost(folders: JobFolders) -> None:
-    folders.claim(A, 1.0)
-    folders.write_record(record(started=3.0, boot_id="another", pid=1, create_time=1, state=State.RUNNING))
+    folders.claims.add(A, 1.0)
+    folders.records.write(record(started=3.0, boot_id="another", pid=1, create_time=1, state=State.RUNNING))
     folders.layout.output_of(A)[0].write_bytes(b"as far as it came")
-    folders.append_stop(A, request())
+    folders.stops.append(A, request())
     assert folders.settle(A) is State.LOST
-    end = codec.from_minion.decode(folders.spool_read(A))
+    end = codec.from_minion.decode(folders.spool.read(A))
     assert (end.stdout, end.started, end.pid, end.retcode) == (b"as far as it came", 3.0, 1, None)
     assert (end.evidence.by, end.evidence.asked_signal) == ("u@h", 15)
     assert end.job.function == "cmd.run"
-    assert folders.records() == ([], [])
+    assert folders.open_jobs() == ([], [])
 
 
 def test_a_started_job_without_claim_gets_one(folders: JobFolders) -> None:
     """It was seen, so it must not be started again."""
-    folders.write_record(record(started=3.0, boot_id="another", state=State.RUNNING))
+    folders.records.write(record(started=3.0, boot_id="another", state=State.RUNNING))
     assert folders.settle(A) is State.LOST
-    assert not folders.claim(A, 1.0)
+    assert not folders.claims.add(A, 1.0)
 
 
 def test_two_agents_do_not_clean_up_at_once(folders: JobFolders) -> None:
     started = record(started=3.0, boot_id="another", state=State.RUNNING)
-    folders.claim(A, 1.0)
-    folders.write_record(started)
+    folders.claims.add(A, 1.0)
+    folders.records.write(started)
     with lock.held_by_agent(folders.layout.claim_of(A)) as free:
         assert free
-        assert folders.has_supervisor(A)
+        assert folders.claims.held(A)
         assert folders.clean_up(A, started) is None
     assert folders.clean_up(A, started) is State.LOST
 
@@ -406,7 +408,7 @@ def test_output_of_a_return_that_nobody_has_yet_stays(folders: JobFolders) -> No
     path.write_text("x")
     folders.layout.spool_of(A).touch()
     assert folders.drop_outputs(clock.wall() + 10 * 365 * 86400) == 0
-    folders.spool_remove(A)
+    folders.forget(A)
     assert folders.drop_outputs(clock.wall() + 10 * 365 * 86400) == 1
 
 
@@ -415,22 +417,22 @@ def test_output_of_a_return_that_nobody_has_yet_stays(folders: JobFolders) -> No
 
 def _full(folders: JobFolders) -> None:
     """A job that is recorded with its claim and a stop request, and another one's return."""
-    folders.claim(A, 1.0)
-    folders.write_record(record(started=3.0, boot_id="another", state=State.RUNNING))
-    folders.append_stop(A, request("kept"))
-    folders.spool_put(returned(B))
+    folders.claims.add(A, 1.0)
+    folders.records.write(record(started=3.0, boot_id="another", state=State.RUNNING))
+    folders.stops.append(A, request("kept"))
+    folders.end(returned(B))
 
 
 READS: dict[str, Callable[[JobFolders], Any]] = {
-    "claims": lambda folders: folders.claims(),
-    "records": lambda folders: folders.records(),
-    "record": lambda folders: folders.read_record(A),
-    "stops": lambda folders: folders.read_stops(A),
-    "another stop": lambda folders: folders.append_stop(A, request("new")),
-    "return": lambda folders: folders.spool_read(B),
-    "state": lambda folders: folders.spool_state(B),
+    "claims": lambda folders: folders.claims.all(),
+    "records": lambda folders: folders.open_jobs(),
+    "record": lambda folders: folders.records.read(A),
+    "stops": lambda folders: folders.stops.read(A),
+    "another stop": lambda folders: folders.stops.append(A, request("new")),
+    "return": lambda folders: folders.spool.read(B),
+    "state": lambda folders: folders.spool.state(B),
     "settle": lambda folders: folders.settle(A),
-    "supervisor": lambda folders: folders.has_supervisor(A),
+    "supervisor": lambda folders: folders.claims.held(A),
 }
 
 
@@ -460,17 +462,17 @@ def test_what_cannot_be_read_for_now_is_not_damaged(
 
 
 def test_a_claim_that_cannot_be_looked_at_is_kept(folders: JobFolders, monkeypatch: pytest.MonkeyPatch) -> None:
-    folders.claim(A, 1.0)
+    folders.claims.add(A, 1.0)
 
     def fail(claim: Path) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     with monkeypatch.context() as patch:
         patch.setattr(lock, "holder", fail)
-        folders.drop_claim(A)
-    assert list(folders.claims()) == [A]
-    folders.drop_claim(A)
-    assert folders.claims() == {}
+        folders.claims.drop(A)
+    assert list(folders.claims.all()) == [A]
+    folders.claims.drop(A)
+    assert folders.claims.all() == {}
 
 
 # what is synced, and what need not be
@@ -499,53 +501,53 @@ class Syncs:
 def test_many_starts_share_the_syncs_of_their_folders(folders: JobFolders, monkeypatch: pytest.MonkeyPatch) -> None:
     syncs = Syncs(monkeypatch)
     for jid in (A, B, C):
-        assert folders.claim(jid, 1.0, sync=False)
-        folders.write_record(record(jid), sync=False)
+        assert folders.claims.add(jid, 1.0, sync=False)
+        folders.records.write(record(jid), sync=False)
     assert syncs.taken() == ["proc/"] * 3  # no record is ever seen half written
     folders.sync_starts([A, B, C])
     assert syncs.taken() == ["proc", "claims/", "claims/", "claims/", "claims"]
-    assert sorted(folders.claims()) == [one.jid for one in folders.records()[0]] == [A, B, C]
-    folders.drop_claim(A)
+    assert sorted(folders.claims.all()) == [one.jid for one in folders.open_jobs()[0]] == [A, B, C]
+    folders.claims.drop(A)
     folders.sync_starts([A])
 
 
 def test_what_may_come_back_is_removed_without_a_sync(folders: JobFolders, monkeypatch: pytest.MonkeyPatch) -> None:
     _full(folders)
     syncs = Syncs(monkeypatch)
-    folders.spool_remove(B)
-    folders.drop_claim(A)
+    folders.forget(B)
+    folders.claims.drop(A)
     assert syncs.taken() == []
-    folders.remove_record(A)
+    folders.records.remove(A)
     assert syncs.taken() == ["proc"]  # one without a start that came back would be started
 
 
 def test_a_recorded_job_gets_its_claim_again(folders: JobFolders) -> None:
     """P2: a crash may keep the record and not the claim."""
-    folders.claim_again(record(start_by=77.0))
-    found = folders.claims()[A]
+    folders.claims.add_again(record(start_by=77.0))
+    found = folders.claims.all()[A]
     assert (found.start_by, found.cancelled) == (77.0, False)
     assert found.boot_id != clock.boot_id()
-    assert not folders.claim(A, 1.0)
-    folders.drop_claim(A)
-    folders.claim(A, 5.0, 6.0)
-    folders.claim_again(record())
-    assert folders.claims()[A].until == 5.0
+    assert not folders.claims.add(A, 1.0)
+    folders.claims.drop(A)
+    folders.claims.add(A, 5.0, 6.0)
+    folders.claims.add_again(record())
+    assert folders.claims.all()[A].until == 5.0
 
 
 def test_who_dies_while_a_job_is_taken_back_leaves_no_claim_alone(
         folders: JobFolders, monkeypatch: pytest.MonkeyPatch) -> None:
     """R-A20: a claim without its record would forbid the job to run, and leave its master to call it lost."""
-    folders.claim(A, 1.0)
-    folders.write_record(record(A))
+    folders.claims.add(A, 1.0)
+    folders.records.write(record(A))
     syncs = Syncs(monkeypatch)
     with monkeypatch.context() as dying:
-        dying.setattr(JobFolders, "remove_record", lambda *_: os._exit(9))
+        dying.setattr(Records, "remove", lambda *_: os._exit(9))
         child = os.fork()
         if child == 0:
             folders.undo(A)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-    assert not folders.claimed(A)
-    assert [one.jid for one in folders.records()[0]] == [A]  # it is claimed again, and starts
+    assert not folders.claims.has(A)
+    assert [one.jid for one in folders.open_jobs()[0]] == [A]  # it is claimed again, and starts
     folders.undo(A)
     assert syncs.taken() == ["claims", "proc"]  # nor does a power cut bring one of them back
-    assert folders.records() == ([], [])
+    assert folders.open_jobs() == ([], [])
