@@ -31,3 +31,28 @@ async def cancelled(task: asyncio.Task[None]) -> None:
     """Cancel a task and wait for its end, whatever that is."""
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+class Tasks:
+    """Work in the background that nobody awaits: what fails is logged, and all of it ends with its owner."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run it, and keep it from being collected until it is over."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._finished)
+
+    async def close(self) -> None:
+        """Cancel what runs, and wait for its end."""
+        for task in list(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            _log.error("%s", error, exc_info=error, extra={"action": "task.failed"})

@@ -89,7 +89,7 @@ class Local:
 
     def _apply(self, effects: Any) -> None:
         if self.hands is not None:
-            self.hands.apply(effects)
+            self.hands.queue.apply(effects)
 
     def _tick(self) -> None:
         self._apply(self._host.tick(now()))

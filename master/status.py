@@ -54,7 +54,7 @@ def of_minion(row: Minion, presence: Presence | None, now: float) -> dict[str, A
 def _queues(core: Core, shell: Shell, hands: HostShell, rows: list[Minion]) -> dict[str, dict[str, int]]:
     """What waits in each queue, with its bound."""
     waiting = {
-        "effects": (shell.queued, BOUND), "effects of runner jobs": (hands.queued, BOUND),
+        "effects": (shell.queued, BOUND), "effects of runner jobs": (hands.queue.waiting, BOUND),
         "words that wait for the store": (core.recalling, recalls.MOST),
         "open jobs": (len(core.ledger.jobs), OPEN_MOST),
         "pending keys": (sum(row.state == "pending" for row in rows), PENDING_LIMIT),

@@ -13,8 +13,9 @@ from common import clock
 from common.codec import RETURN_LIMIT, pack
 from common.host.core import Host
 from common.host.job import Limits
+from common.host.out import Out
 from common.host.planner import TablePlanner
-from common.host.shell import HostShell, Out
+from common.host.shell import HostShell
 from common.link import Key
 from common.messages import Enrol
 from common.proc.limits import most_jobs

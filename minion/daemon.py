@@ -13,7 +13,7 @@ from common.control_server import ControlServer
 from common.daemon import Daemon
 from common.errors import JrError
 from common.files import ROOM, FolderLock, private_folder
-from common.host.shell import ROOM_AGAIN
+from common.host.queue import ROOM_AGAIN
 from common.host.writer import BALLAST, BALLAST_FILE
 from common.log import limited
 from common.wear import Wear

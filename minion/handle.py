@@ -42,7 +42,7 @@ class Handle:
 
     async def jobs(self) -> list[JobRecord]:
         """See `Agent`: the proc directory is the truth, whatever memory holds."""
-        records, _ = await self.hands.disk(self.hands.folders.open_jobs)
+        records, _ = await self.hands.queue.disk(self.hands.folders.open_jobs)
         return records
 
     async def stop(self, jid: Jid, how: How, signal: int, grace: float | None, by: str) -> StopAnswer:
@@ -72,8 +72,8 @@ class Handle:
         load = self._core.burden(at)
         return {"id": str(self._settings.id), "version": VERSION, "connection": str(self._core.stage.value),
                 "why": self._core.why, "containment": self.hands.executor.containment,
-                "broken": self.hands.executor.broken, "disk": self.hands.short or "ok", **self._host.held.figures(),
-                "schedule_problems": len(self._scheduler.problems),
+                "broken": self.hands.executor.broken, "disk": self.hands.queue.short or "ok",
+                **self._host.held.figures(), "schedule_problems": len(self._scheduler.problems),
                 "max_jobs": self._settings.max_jobs, "oldest_unacked": load.oldest, "clock_offset": load.clock_offset,
                 "clock_offset_uncertain": load.uncertain, "start": self._core.start,
                 "connection_age": None if self._core.since is None else at.boot - self._core.since}

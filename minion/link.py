@@ -89,7 +89,7 @@ class Link:
         except codec.CodecError as error:
             limited(_log, "codec").error("%s", error, extra={"action": "bus.garbage"})
             return
-        if self._parts is not None and self._parts.hands.crowded:
+        if self._parts is not None and self._parts.hands.queue.crowded:
             limited(_log, "full").warning("dropping messages until the disk has caught up: the master repeats them",
                                           extra={"action": "bus.full"})
             return
@@ -168,7 +168,7 @@ class Link:
         for effect in effects:
             if isinstance(effect, LINE):
                 self.other(effect)
-        self._parts.hands.apply([effect for effect in effects if not isinstance(effect, LINE)])
+        self._parts.hands.queue.apply([effect for effect in effects if not isinstance(effect, LINE)])
 
     def _open_line(self, *, enrol: bool) -> None:
         self._end_line()
@@ -184,7 +184,7 @@ class Link:
     def _keep(self, write: Callable[[], T], then: Callable[[T], Sequence[Any]]) -> None:
         """Write what the master said on the disk thread, and tell the core once it is durable."""
         assert self._parts is not None
-        asyncio.ensure_future(self._parts.hands.disk(write)).add_done_callback(partial(self._kept, then))
+        asyncio.ensure_future(self._parts.hands.queue.disk(write)).add_done_callback(partial(self._kept, then))
 
     def _kept(self, then: Callable[[T], Sequence[Any]], done: asyncio.Future[T]) -> None:
         if done.cancelled() or not self._started:

@@ -86,8 +86,8 @@ class Runs:
 
     async def commit(self, step: Step, begins: Sequence[Begin]) -> None:
         """See `Hands`. On a full disk nothing is decided, though the journal may have room left: its jobs have none."""
-        if self._shell.short is not None and begins:
-            raise JrError(self._shell.short)
+        if self._shell.queue.short is not None and begins:
+            raise JrError(self._shell.queue.short)
         begun, self._begun = self._begun, []
         try:
             await self.disk(partial(self._journal.write, step, begun))

@@ -243,10 +243,10 @@ def a_look_without_descriptors(folder: Path) -> None:
             assert not ended.done()
         assert (await asyncio.wait_for(ended, SECONDS)).state is State.SUCCEEDED
         with starved():
-            hands.apply([do.SendSpooled(jid)])
+            hands.queue.apply([do.SendSpooled(jid)])
             await until(lambda: lines.has(f"cannot read the return of {jid} for now"), "a read in vain")
         assert out.frames == []
-        hands.apply([do.SendSpooled(jid)])
+        hands.queue.apply([do.SendSpooled(jid)])
         await until(lambda: out.frames, "the return")
     on_shell(folder / "state", story)
 
@@ -261,8 +261,8 @@ def a_commit_without_descriptors(folder: Path) -> None:
             except JrError as error:
                 told = str(error)
             assert told == "cannot accept the job: Too many open files"
-            assert hands.short == "Too many open files"
-        await until(lambda: hands.short is None, "descriptors")
+            assert hands.queue.short == "Too many open files"
+        await until(lambda: hands.queue.short is None, "descriptors")
         ended = await hands.desk.run(fresh_jid(), fields("true"))
         assert (await asyncio.wait_for(ended, SECONDS)).state is State.SUCCEEDED
     on_shell(folder / "state", story)

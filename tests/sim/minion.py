@@ -13,7 +13,7 @@ from common.host import effects as host_do
 from common.host.core import Host
 from common.host.job import Limits, Now, Plan
 from common.host.parking import Parking
-from common.host.shell import AT_ONCE, ROOM_AGAIN
+from common.host.queue import AT_ONCE, ROOM_AGAIN
 from common.host.writer import DURABLE, records_first
 from common.ids import Jid, MinionId, mint
 from common.link import Closed, Key
@@ -209,7 +209,7 @@ class SimMinion(Process):
         return left or None
 
     def unwritten(self, queued: list[Any]) -> list[Any]:
-        """See `HostShell`."""
+        """See `Queue`."""
         assert self._parking is not None
         self.world.say(f"{self.id} has no room for {' '.join(map(self.world.name, self._short))}")
         passed = self._parking.unwritten(queued, self._short, self.now())
@@ -313,7 +313,7 @@ class SimMinion(Process):
         self.world.at(0.0, self._if_alive(hear), self)
 
     def _look(self, jid: Jid) -> None:
-        """See `HostShell._look`."""
+        """See `Ends`."""
         if self.host is None:
             return
         state = self.machine.settle(jid)

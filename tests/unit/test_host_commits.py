@@ -45,17 +45,17 @@ def test_jobs_that_come_together_share_the_syncs_of_folders(hands: HostShell, sy
     effects: list[Any] = []
     for number in range(5):
         effects += [do.Claim(jid(number), 1000.0, 2000.0), do.SaveRecord(record(jid(number)))]
-    hands._writer.commit(effects)
+    hands.queue.writer.commit(effects)
     assert syncs == {"a file of claims": 5, "a file of proc": 5, "claims": 1, "proc": 1}
     assert sorted(hands.folders.claims.all()) == [one.jid for one in hands.folders.open_jobs()[0]]
     assert len(hands.folders.claims.all()) == 5
 
 
 def test_what_is_over_costs_no_sync(hands: HostShell, syncs: Counter[str]) -> None:
-    hands._writer.commit([do.Claim(jid(1), 1000.0, 2000.0),
+    hands.queue.writer.commit([do.Claim(jid(1), 1000.0, 2000.0),
                           do.Spool(Return(jid=jid(1), job=FIELDS, state=State.KILLED, ended=1.0))])
     syncs.clear()
-    hands._writer.commit([do.Forget(jid(1)), do.DropClaim(jid(1))])
+    hands.queue.writer.commit([do.Forget(jid(1)), do.DropClaim(jid(1))])
     assert syncs == {}
     assert hands.folders.spool.jids() == []
     assert hands.folders.claims.all() == {}
@@ -71,7 +71,7 @@ def test_a_claim_never_stands_without_its_record(hands: HostShell, monkeypatch: 
 
     monkeypatch.setattr(hands.folders.claims, "add", dies)
     with pytest.raises(OSError, match="stands still"):
-        hands._writer.commit([do.Forget(jid(9)), *one, *two])
+        hands.queue.writer.commit([do.Forget(jid(9)), *one, *two])
     assert [found.jid for found in hands.folders.open_jobs()[0]] == [jid(1)]
     assert hands.folders.claims.all() == {}
 
@@ -80,5 +80,5 @@ def test_a_job_that_was_claimed_gets_no_second_record(hands: HostShell) -> None:
     """P2."""
     assert hands.folders.claims.add(jid(1), 1000.0)
     with pytest.raises(StateError, match="it was claimed before"):
-        hands._writer.commit([do.Claim(jid(1), 1000.0, 2000.0), do.SaveRecord(record(jid(1)))])
+        hands.queue.writer.commit([do.Claim(jid(1), 1000.0, 2000.0), do.SaveRecord(record(jid(1)))])
     assert hands.folders.open_jobs() == ([], [])
