@@ -21,7 +21,7 @@ from common.states import TERMINAL, State
 from common.targets import parse
 from common.values import ArgumentsError
 from master.core import effects as do
-from master.core.core import StopWish, Wish
+from master.core.wishes import StopWish, Wish
 from master.records import Keep, PutOccurrences
 from master.requests import Defaults
 from master.room import check_room
@@ -57,7 +57,7 @@ class MasterHands:
 
     def mint(self, at: float) -> Jid:
         """A jid for a run, in master time: the wall clock may step."""
-        return self._shell.core.mint(self._shell.clock.now())
+        return self._shell.core.wishes.mint(self._shell.clock.now())
 
     def kept(self, hold: Hold | None, runs: Iterable[Occurrence]) -> None:
         """This is what the store has: the hold, and the runs whose end the engine does not know."""
@@ -116,10 +116,10 @@ class MasterHands:
                     target_type=entry.target_type if entry.target is not None else "runner", start_within=within,
                     queue=self._defaults.queue and entry.target is not None, metadata=entry.metadata)
         if entry.target is not None:
-            return self._shell.core.publish(wish, parse(entry.target_type, entry.target), now, jid)[1]
+            return self._shell.core.wishes.publish(wish, parse(entry.target_type, entry.target), now, jid)[1]
         if entry.function not in set(self._runners()):
             raise NotFoundError(self._no_runner(entry.function))
-        return self._shell.core.run(wish, now, jid)[1]
+        return self._shell.core.wishes.run(wish, now, jid)[1]
 
     async def begin(self, begin: Begin) -> None:
         """See `Hands`: the job was made with the verdict, or cannot be."""
@@ -131,7 +131,7 @@ class MasterHands:
         """See `Hands`."""
         wish = StopWish(stop=secrets.token_hex(8), jid=jid, how="term", signal=STOP_SIGNALS["term"],
                         grace=self._defaults.grace, by=USER)
-        _, effects = self._shell.core.stop(wish, self._shell.clock.now())
+        _, effects = self._shell.core.wishes.stop(wish, self._shell.clock.now())
         await self._shell.committed(effects)
 
     async def ask(self, entry: Entry) -> bool:

@@ -224,9 +224,9 @@ class Shell:
         if error is not None:
             # The minions that wait for it say their words again after 30 s.
             limited(_log, "recall").error("cannot read job: %s", error, extra={"action": "store.failed", "jid": jid})
-            self.core.forget(jid)
+            self.core.words.forget(jid)
             return
-        self.apply(self.core.recalled(jid, *done.result(), self.clock.now()))
+        self.apply(self.core.words.recalled(jid, *done.result(), self.clock.now()))
 
     def _broken(self, error: BaseException) -> None:
         """A commit failed: nothing behind it left. Those who wait are told, and the core begins anew from the store."""

@@ -55,7 +55,7 @@ def _queues(core: Core, shell: Shell, hands: HostShell, rows: list[Minion]) -> d
     """What waits in each queue, with its bound."""
     waiting = {
         "effects": (shell.queued, BOUND), "effects of runner jobs": (hands.queue.waiting, BOUND),
-        "words that wait for the store": (core.recalling, recalls.MOST),
+        "words that wait for the store": (core.words.waiting, recalls.MOST),
         "open jobs": (len(core.ledger.jobs), OPEN_MOST),
         "pending keys": (sum(row.state == "pending" for row in rows), PENDING_LIMIT),
     }

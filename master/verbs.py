@@ -22,8 +22,8 @@ from common.targets import parse
 from master import documents
 from master.audit import Audit
 from master.core.choice import chosen
-from master.core.core import StopWish, Wish
 from master.core.effects import Event, JobDone, PairMoved, StopAnswered
+from master.core.wishes import StopWish, Wish
 from master.events import Watch
 from master.records import Job, Minion, Pair
 from master.requests import (
@@ -105,7 +105,7 @@ class Verbs:
                     queue=self._queues(request), metadata=request.metadata)
         check_room(self._shell)
         core = self._shell.core
-        jid, effects = core.publish(wish, target, self._shell.clock.now())
+        jid, effects = core.wishes.publish(wish, target, self._shell.clock.now())
         return await self._launch(jid, effects, reply, request.follow)
 
     async def _run(self, body: Body, caller: Caller, reply: Reply) -> Body:
@@ -116,7 +116,7 @@ class Verbs:
         wish = Wish(fields=fields, secrets=secrets, target=MASTER, target_type="runner",
                     start_within=self._around.defaults.start_within)
         check_room(self._shell)
-        jid, effects = self._shell.core.run(wish, self._shell.clock.now())
+        jid, effects = self._shell.core.wishes.run(wish, self._shell.clock.now())
         return await self._launch(jid, effects, reply, request.follow)
 
     def _fields(self, request: PublishRequest | RunRequest, caller: Caller,
@@ -195,7 +195,7 @@ class Verbs:
         wish = StopWish(stop=stop, jid=request.jid, how=request.how, signal=number, by=caller.name,
                         grace=grace, minions=request.minions)
         with self._shell.watchers.watch(request.jid) as watch:
-            done, effects = self._shell.core.stop(wish, self._shell.clock.now())
+            done, effects = self._shell.core.wishes.stop(wish, self._shell.clock.now())
             await self._shell.committed(effects)
             if request.how == "signal":
                 await _answers(watch, stop, done)

@@ -29,7 +29,8 @@ from common.messages import (
 from common.proc.record import JobRecord, StopRequest
 from common.states import State
 from common.targets import parse
-from master.core.core import Core, StopWish, Terms, Wish
+from master.core.core import Core, Terms
+from master.core.wishes import StopWish, Wish
 from master.records import Job, Minion, Pair, Snapshot
 from master.records import Stop as KeptStop
 from tests.lib.stored import NOON, jid
@@ -160,14 +161,14 @@ class Ruled:
 
     def publish(self, target: str, kind: str = "glob", within: float = 300.0) -> tuple[Jid, list[str]]:
         wish = Wish(fields=FIELDS, target=target, target_type=kind, start_within=within)
-        name, effects = self.core.publish(wish, parse(kind, target), self.now)
+        name, effects = self.core.wishes.publish(wish, parse(kind, target), self.now)
         return name, told(effects)
 
     def stop(self, name: Jid, how: str = "kill", stop: str = "s1",
              minions: list[str] | None = None) -> tuple[dict[str, str], list[str]]:
         chosen = None if minions is None else [MinionId(one) for one in minions]
-        done, effects = self.core.stop(StopWish(stop=stop, jid=name, how=how, signal=9, grace=10.0, by="ann",
-                                                minions=chosen), self.now)
+        done, effects = self.core.wishes.stop(StopWish(stop=stop, jid=name, how=how, signal=9, grace=10.0, by="ann",
+                                                       minions=chosen), self.now)
         return done, told(effects)
 
     def stopped(self, connection: int, minion: str, name: Jid, outcome: Any, stop: str = "s1") -> list[str]:

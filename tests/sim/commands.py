@@ -28,7 +28,7 @@ from common.ids import Jid, MinionId
 from common.messages import NO_SECRETS, JobFields
 from common.proc.record import StopRequest
 from master.core import effects as do
-from master.core.core import StopWish, Wish
+from master.core.wishes import StopWish, Wish
 from tests.sim.master import key_of
 from tests.sim.minion import READ, RUN, WRITE, SimMinion
 from tests.sim.network import Weather

@@ -12,7 +12,8 @@ from common.link import Key
 from common.messages import Enrol
 from common.targets import parse
 from master.core import effects as do
-from master.core.core import Core, StopWish, Terms, Wish
+from master.core.core import Core, Terms
+from master.core.wishes import StopWish, Wish
 from master.records import Job, Minion, Pair, PutMinion
 from master.store.base import UnknownJobError
 from master.store.memory import MemoryStore
@@ -88,7 +89,7 @@ class SimMaster(Process):
         assert self.core is not None
         target = parse("glob", wish.target)
         targets = target.match(self.core.keys.fleet())
-        jid, effects = self.core.publish(wish, target, self.now())
+        jid, effects = self.core.wishes.publish(wish, target, self.now())
         named(jid)
         self.world.truth.publishes(jid)
         self.submit([*effects, Then(lambda: self.world.truth.prints(jid, targets))])
@@ -96,7 +97,7 @@ class SimMaster(Process):
     def stop(self, wish: StopWish) -> dict[str, str]:
         """Stop a job. Raises NotFoundError."""
         assert self.core is not None
-        done, effects = self.core.stop(wish, self.now())
+        done, effects = self.core.wishes.stop(wish, self.now())
         self.submit(effects)
         return done
 
@@ -178,9 +179,9 @@ class SimMaster(Process):
             return
         if self.fail_recalls:
             self.fail_recalls -= 1
-            self.core.forget(jid)
+            self.core.words.forget(jid)
             return
-        self.submit(self.core.recalled(jid, *self._stored(jid), self.now()))
+        self.submit(self.core.words.recalled(jid, *self._stored(jid), self.now()))
 
     def _stored(self, jid: Jid) -> tuple[Job | None, list[Pair]]:
         try:

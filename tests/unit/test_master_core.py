@@ -13,9 +13,10 @@ from common.ids import MASTER, MinionId
 from common.link import Connection, Key
 from common.messages import FACTS_LIMIT, NO_SECRETS, Held, HeldJob, Hello, Load, Ping, Started
 from common.states import State
-from master.core.core import HELD_MOST, LATELY, LOCAL, Wish
+from master.core.core import HELD_MOST, LATELY, LOCAL
 from master.core.doubles import ANSWER
 from master.core.presence import COMPARING, SILENCE
+from master.core.wishes import Wish
 from master.records import Pair
 from tests.lib.cores import FIELDS, Ruled, minion, returned
 from tests.lib.stored import NOON, jid, job, pair
@@ -68,7 +69,7 @@ def test_a_job_for_nobody_who_is_there_is_done_at_once(two: Ruled) -> None:
 
 def test_undelivered_says_why(two: Ruled) -> None:
     wish = Wish(fields=FIELDS, target="m3,ghost", target_type="list", start_within=60)
-    _, effects = two.core._publish(wish, [MinionId("ghost"), MinionId("m3")], two.now)
+    _, effects = two.core.wishes._publish(wish, [MinionId("ghost"), MinionId("m3")], two.now)
     change: Any = effects[0]
     reasons = [pair.outcome.evidence.reason for pair in change.change.pairs]
     assert reasons == ["no minion of this id is accepted", "the minion is not connected"]
@@ -77,7 +78,7 @@ def test_undelivered_says_why(two: Ruled) -> None:
 def test_secrets_go_to_the_minions_alone_and_end_with_the_job(two: Ruled) -> None:  # R-A23
     secrets = Raw(pack({"password": "canary"}))
     wish = Wish(fields=FIELDS, target="m1", target_type="glob", start_within=60, secrets=secrets)
-    name, effects = two.core._publish(wish, [MinionId("m1")], two.now)
+    name, effects = two.core.wishes._publish(wish, [MinionId("m1")], two.now)
     assert told(effects)[1:] == ["event job 60 for m1", "to 1: publish 60"]
     saved, event, sent = effects
     assert saved.change.job.secrets == sent.message.secrets == secrets  # type: ignore[union-attr]
@@ -111,7 +112,8 @@ def test_the_last_jid_of_the_former_run_counts() -> None:
 def test_the_masters_own_host_runs_runner_jobs(two: Ruled) -> None:  # S21
     two.core.local_up(two.now)
     two.holds(0, MASTER)
-    name, effects = two.core.run(Wish(fields=FIELDS, target="master", target_type="runner", start_within=60), two.now)
+    wish = Wish(fields=FIELDS, target="master", target_type="runner", start_within=60)
+    name, effects = two.core.wishes.run(wish, two.now)
     assert told(effects) == ["save job 60 master=sent", "event job 60 for master", f"to {LOCAL}: publish 60"]
     two.say(0, MASTER, Started(jid=name, pid=1, at=two.now))
     assert two.after(SILENCE * 10)[:1] == ["cut 1: silent for too long"]  # and itself it never finds silent

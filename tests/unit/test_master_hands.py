@@ -22,7 +22,8 @@ from common.states import State
 from common.targets import parse
 from master import hands as kept
 from master import room
-from master.core.core import LOCAL, Terms, Wish
+from master.core.core import LOCAL, Terms
+from master.core.wishes import Wish
 from master.hands import MasterHands, state_of
 from master.records import AddJob, Keep, PutMinion, PutOccurrences
 from master.records import Change as Saved
@@ -225,7 +226,7 @@ def test_a_start_knows_the_runs_that_go_on_and_those_that_ended_without_it() -> 
 def test_a_job_that_is_no_run_costs_the_schedule_nothing() -> None:
     async def play(scene: Scene) -> None:
         wish = Wish(fields=FIELDS, target="m1", target_type="list", start_within=60)
-        jid, effects = scene.shell.core.publish(wish, parse("list", "m1"), scene.shell.clock.now())
+        jid, effects = scene.shell.core.wishes.publish(wish, parse("list", "m1"), scene.shell.clock.now())
         await scene.shell.committed(effects)
         assert scene.disk.job(jid).done is not None
         batches = len(scene.disk.batches)

@@ -10,8 +10,8 @@ from common.link import Key
 from common.messages import Accepted
 from common.states import State
 from common.targets import parse
-from master.core import core as master_core
-from master.core.core import Wish
+from master.core import wishes
+from master.core.wishes import Wish
 from tests.lib.cores import FIELDS, Ruled, minion, returned
 from tests.lib.stored import NOON, jid, job, pair
 from tests.lib.told import told
@@ -29,7 +29,7 @@ def master() -> Ruled:
 
 def queue(master: Ruled, target: str, kind: str = "list", within: float = 300.0) -> tuple[Jid, list[str]]:
     wish = Wish(fields=FIELDS, target=target, target_type=kind, start_within=within, queue=True)
-    name, effects = master.core.publish(wish, parse(kind, target), master.now)
+    name, effects = master.core.wishes.publish(wish, parse(kind, target), master.now)
     return name, told(effects)
 
 
@@ -118,7 +118,7 @@ def test_a_restart_gives_the_minions_their_time_to_answer_again() -> None:
 
 
 def test_the_queue_of_one_minion_is_bounded(master: Ruled, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(master_core, "WAITING_MOST", 2)
+    monkeypatch.setattr(wishes, "WAITING_MOST", 2)
     for _ in range(2):
         queue(master, "m2")
     name, effects = queue(master, "m2")

@@ -202,7 +202,7 @@ def test_a_late_return_of_a_job_that_is_done(master: Ruled, state: State, correc
     late = returned(jid(1))
     assert master.say(1, "m1", late) == ["recall 1"]
     stored = [pair(jid(1), "m1", state), pair(jid(1), "m2", State.FAILED)]
-    effects = told(master.core.recalled(jid(1), job(1, done=NOON + 50), stored, master.now))
+    effects = told(master.core.words.recalled(jid(1), job(1, done=NOON + 50), stored, master.now))
     assert effects == ([
         "save 1 m1=succeeded", "event 1 m1=succeeded corrected", "save done 1 succeeded=1 failed=1",  # done, once
         "to 1: ack 1"] if corrected else ["to 1: ack 1"])
@@ -221,7 +221,7 @@ def test_two_late_returns_of_one_job(master: Ruled) -> None:
     assert master.say(1, "m1", returned(jid(1))) == ["recall 1"]
     assert master.say(2, "m2", returned(jid(1))) == []  # it waits for the same answer of the store
     stored = [pair(jid(1), "m1", State.LOST), pair(jid(1), "m2", State.LOST)]
-    effects = told(master.core.recalled(jid(1), job(1, done=NOON + 50), stored, master.now))
+    effects = told(master.core.words.recalled(jid(1), job(1, done=NOON + 50), stored, master.now))
     assert [line for line in effects if "done" in line] == ["save done 1 succeeded=1 lost=1", "save done 1 succeeded=2"]
     assert effects[-1] == "to 2: ack 1"
 
@@ -242,11 +242,11 @@ def test_a_job_that_never_targeted_the_sender(master: Ruled) -> None:  # DESIGN 
 def test_a_jid_with_another_minions_suffix(master: Ruled) -> None:
     name = jid(5, "m1")
     master.say(2, "m2", returned(name))
-    assert told(master.core.recalled(name, None, [], master.now)) == [
+    assert told(master.core.words.recalled(name, None, [], master.now)) == [
         "alarm m2 5@: this jid carries another minion's suffix",
         "to 2: ack 5@, refused: this jid carries another minion's suffix"]
     master.say(1, "m1", accepted(name, own=True))
-    master.core.recalled(name, None, [], master.now)
+    master.core.words.recalled(name, None, [], master.now)
     assert master.say(2, "m2", returned(name)) == ["alarm m2 5@: this job never targeted its sender",
                                                    "to 2: ack 5@, refused: this job never targeted its sender"]
 
@@ -254,7 +254,7 @@ def test_a_jid_with_another_minions_suffix(master: Ruled) -> None:
 def test_a_job_that_began_on_a_minion_is_filed_under_it(master: Ruled) -> None:  # S08
     name = jid(5, "m1")
     assert master.say(1, "m1", accepted(name, own=True)) == ["recall 5@"]
-    assert told(master.core.recalled(name, None, [], master.now)) == [
+    assert told(master.core.words.recalled(name, None, [], master.now)) == [
         "save job 5@ m1=planned", "event job 5@ for m1", "save 5@ m1=accepted", "event 5@ m1=accepted"]
     filed = master.core.ledger.jobs[name].job
     assert (filed.target, filed.target_type, filed.published, filed.fields) == ("m1", "minion", NOON + 1, FIELDS)
@@ -264,7 +264,7 @@ def test_a_job_that_began_on_a_minion_is_filed_under_it(master: Ruled) -> None: 
 def test_a_return_alone_is_enough_to_file_a_job(master: Ruled) -> None:
     name = jid(5, "m1")
     master.say(1, "m1", structs.replace(returned(name), accepted=NOON + 3))
-    assert told(master.core.recalled(name, None, [], master.now))[-3:] == [
+    assert told(master.core.words.recalled(name, None, [], master.now))[-3:] == [
         "save done 5@ succeeded=1", "event done 5@ succeeded=1", "to 1: ack 5@"]
 
 
@@ -274,7 +274,7 @@ def test_many_words_about_a_job_that_nobody_knows_file_it_once(master: Ruled) ->
              returned(name)]
     for word in words:
         master.say(1, "m1", word)
-    lines = told(master.core.recalled(name, None, [], master.now))
+    lines = told(master.core.words.recalled(name, None, [], master.now))
     assert lines == [
         "save job 5@ m1=planned", "event job 5@ for m1", "save 5@ m1=accepted", "event 5@ m1=accepted",
         "save 5@ m1=lost", "event 5@ m1=lost", "save done 5@ lost=1", "event done 5@ lost=1", "to 1: ack 5@",
@@ -285,18 +285,19 @@ def test_many_words_about_a_job_that_nobody_knows_file_it_once(master: Ruled) ->
 def test_words_about_a_job_that_nobody_knows_and_that_do_not_say_what_it_is(master: Ruled) -> None:
     for word in (started(jid(5)), accepted(jid(6)), Refused(jid=jid(7), reason="")):
         master.say(1, "m1", word)
-        assert told(master.core.recalled(word.jid, None, [], master.now)) == []
+        assert told(master.core.words.recalled(word.jid, None, [], master.now)) == []
     assert master.core.ledger.jobs == {}
 
 
 def test_a_job_that_a_restore_has_lost_is_filed_under_all_who_return_it(master: Ruled) -> None:
     lost = jid(1)  # minted by the master, before the copy was made that it runs on now
     master.say(1, "m1", returned(lost))
-    master.core.recalled(lost, None, [], master.now)
+    master.core.words.recalled(lost, None, [], master.now)
     master.say(2, "m2", accepted(lost))
     filed = structs.replace(job(1, done=NOON + 100), target_type="minion")
     stored = [Pair(jid=lost, minion=MinionId("m1"), state=State.SUCCEEDED)]
-    assert told(master.core.recalled(lost, filed, stored, master.now)) == ["save 1 m2=accepted", "event 1 m2=accepted"]
+    assert told(master.core.words.recalled(lost, filed, stored, master.now)) == [
+        "save 1 m2=accepted", "event 1 m2=accepted"]
     master.gone(2, "m2")
     assert master.meet(4, "m2", {lost: State.RUNNING}) == ["save 1 m2=running", "event 1 m2=running"]  # like any other
     assert master.say(4, "m2", returned(lost)) == ["save 1 m2=succeeded", "event 1 m2=succeeded",
@@ -308,7 +309,7 @@ def test_a_job_that_a_restore_has_lost_is_filed_under_all_who_return_it(master: 
 def test_nobody_joins_a_job_by_another_word_than_its_acceptance_or_end(master: Ruled, word: Any) -> None:  # P8
     lost = jid(1)
     master.say(1, "m1", accepted(lost, own=True))
-    master.core.recalled(lost, None, [], master.now)
+    master.core.words.recalled(lost, None, [], master.now)
     assert master.say(2, "m2", word(lost)) == []
     assert list(master.core.ledger.jobs[lost].pairs) == ["m1"]
     assert master.say(2, "m2", returned(lost))[-1] == "to 2: ack 1"
@@ -317,7 +318,7 @@ def test_nobody_joins_a_job_by_another_word_than_its_acceptance_or_end(master: R
 def filed(master: Ruled, name: Jid) -> list[str]:
     """What becomes of a return of m1 for a jid that is not stored."""
     master.say(1, "m1", returned(name))
-    return told(master.core.recalled(name, None, [], master.now))
+    return told(master.core.words.recalled(name, None, [], master.now))
 
 
 @pytest.mark.parametrize("late", [0, 0.000001, 1, 1e9])
@@ -375,9 +376,9 @@ def test_words_for_a_store_that_does_not_answer_are_bounded() -> None:  # R-B25
     for _ in range(MOST - MOST_OF_MINION):
         assert master.say(2, "m2", returned(jid(1000))) == []  # it waits with the others
     assert master.say(3, "m3", returned(jid(1))) == []
-    master.core.forget(jid(1001))
+    master.core.words.forget(jid(1001))
     assert master.say(3, "m3", returned(jid(1))) == ["recall 1"]
-    master.core.forget(jid(1000))
+    master.core.words.forget(jid(1000))
     assert master.say(2, "m2", returned(jid(2))) == ["recall 2"]
     assert master.say(1, "m1", returned(jid(3))) == ["recall 3"]
 
@@ -392,7 +393,7 @@ def test_heavy_words_for_a_store_that_does_not_answer_are_fewer() -> None:  # R-
     taken = [bool(master.say(1, "m1", heavy(second))) for second in range(1000, 1020)]
     assert taken == [True] * 16 + [False] * 4
     assert master.say(2, "m2", heavy(1)) == ["recall 1"]
-    master.core.forget(jid(1000))
+    master.core.words.forget(jid(1000))
     assert master.say(1, "m1", heavy(1019)) == ["recall 1019"]
 
 
