@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -77,12 +78,22 @@ def _read(path: Path) -> str | None:
         if status.st_size > FILE_LIMIT:
             raise UsageError(f"cannot use {path}: it has {status.st_size} bytes, and {FILE_LIMIT} are allowed")
         return path.read_text("utf-8")
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if reason := dead_link(path):
+            raise UsageError(f"cannot read {path}: {reason}") from error
         return None
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"cannot use {path}: it is not UTF-8 text") from error
+
+
+def dead_link(path: Path) -> str:
+    """What is wrong with a path at which nothing was found; empty when it is not there at all."""
+    try:
+        return f"it is a link to {escape(os.readlink(path))}, which leads nowhere"
+    except OSError:
+        return ""
 
 
 def _parse(text: str) -> Document:

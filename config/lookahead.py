@@ -10,6 +10,7 @@ from common.errors import UsageError
 from common.schedule.ahead.simulate import Member
 from common.schedule.entries.calendars import read_periods
 from common.schedule.entries.entries import parse_entry
+from common.schedule.entries.layers import lacks
 from common.schedule.model import Entry
 from config.document import read_document
 from config.load import Source
@@ -35,11 +36,16 @@ def member_of(path: Path, zone: tzinfo) -> tuple[Member, list[Problem]]:
     problems: list[Problem] = [(part.about.get(line), line) for line in part.problems]
     periods, wrong = read_periods({name: filed.fields for name, filed in part.periods.items()}, zone)
     problems += [("", problem_at(part.periods[name].origin, problem)) for name, problem in wrong.items()]
+    lost = part.lost | {name: part.periods[name].origin for name in wrong}
     entries: dict[str, Entry] = {}
     for name, filed in part.entries.items():
         try:
             # The file may be meant for a master.
-            entries[name] = parse_entry(name, filed.fields, master=True, zone=zone)
+            entry = parse_entry(name, filed.fields, master=True, zone=zone)
+            # Periods that are not there may stand in another file.
+            if problem := lacks(entry, {*entry.during, *entry.excepting}, lost):
+                raise UsageError(f"cannot use the schedule '{name}': {problem}")
+            entries[name] = entry
         except UsageError as error:
             problems.append((name, problem_at(filed.origin, str(error))))
     return Member(path.name, entries, periods, zone), problems

@@ -35,6 +35,8 @@ class Part:
     problems: list[str] = field(default_factory=list)
     about: dict[str, str] = field(default_factory=dict)
     """The entry that a problem is about, where it is about one; empty where it is about a period."""
+    lost: dict[str, str] = field(default_factory=dict)
+    """The periods that make no sense at the first look, and where they stand."""
 
 
 def settings_part(path: Path, given: Mapping[str, tuple[Any, str]]) -> Part:
@@ -103,6 +105,8 @@ def _section(value: Any, origins: Origins, key: str, into: dict[str, Filed], par
             line = f"cannot use {origin}: {'period' if key == PERIODS else 'schedule'} {wrong}"
             part.problems.append(line)
             part.about[line] = "" if key == PERIODS else str(name)
+            if key == PERIODS:
+                part.lost[str(name)] = origin
         else:
             into[name] = Filed(fields, origin)
 

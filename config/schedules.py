@@ -20,6 +20,7 @@ from common.schedule.entries.calendars import PERIODS_LIMIT, read_periods
 from common.schedule.entries.layers import Filed, Files
 from common.schedule.times.periods import Period
 from common.text import escape
+from config.document import dead_link
 from config.load import Source
 from config.parts import Part, check_owners, folder_part, saved_part, settings_part
 
@@ -129,16 +130,7 @@ class Reader:
 
     def _stamps(self) -> dict[Path, Stamp]:
         """Every file that is there, in the order in which they count."""
-        source = self._source
-        try:
-            names = sorted(os.listdir(source.folder))
-            self._failed.pop(source.folder, None)
-        except (FileNotFoundError, NotADirectoryError):
-            names = []
-            self._failed.pop(source.folder, None)
-        except OSError as error:
-            self._failed[source.folder] = f"cannot read {source.folder}: {error.strerror}"
-            names = [path.name for path in self._taken if path.parent == source.folder]
+        source, names = self._source, self._names()
         wanted = [name for name in names if _counts(name)]
         self._ignored = [f"{source.folder / name} is not read: the name must end in .yaml" for name in names
                          if name.endswith(".yml")]
@@ -147,6 +139,19 @@ class Reader:
                                            f"{FILES_LIMIT} are allowed")
         paths = [source.settings, *(source.folder / name for name in wanted[:FILES_LIMIT])]
         return {path: stamp for path in paths if (stamp := _stamp(path)) is not None}
+
+    def _names(self) -> list[str]:
+        """What is in the folder; while it cannot be read, the files that were read in there before."""
+        folder = self._source.folder
+        self._failed.pop(folder, None)
+        try:
+            return sorted(os.listdir(folder))
+        except OSError as error:
+            reason = dead_link(folder) if isinstance(error, FileNotFoundError) else error.strerror
+        if not reason:
+            return []
+        self._failed[folder] = f"cannot read {folder}: {reason}"
+        return [path.name for path in self._taken if path.parent == folder]
 
     def _take(self, path: Path, stamp: Stamp | None) -> None:
         self._taken.pop(path, None)
@@ -183,7 +188,9 @@ class Reader:
         unusable = {problem_at(named[name].origin, problem): "" for name, problem in wrong.items()}
         problems.extend(unusable)
         saved = self._parts.get(self._saved, _NO_PART).saved
-        return Reading(Files(entries, saved, periods), periods, tuple(problems), tuple(self._ignored),
+        lost = {name: origin for part in parts for name, origin in part.lost.items() if name not in named}
+        lost |= {name: named[name].origin for name in wrong}
+        return Reading(Files(entries, saved, periods, lost), periods, tuple(problems), tuple(self._ignored),
                        {name: named[name].fields for name in periods},
                        {name: named[name].origin for name in periods},
                        {line: name for part in parts for line, name in part.about.items()} | unusable,
@@ -228,8 +235,8 @@ def _counts(name: str) -> bool:
 def _stamp(path: Path) -> Stamp | None:
     try:
         status = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None  # not there; or what it leads to is not
     except OSError as error:
-        return Stamp(0, 0, 0, error.errno or 0)  # it may be there: who reads it will say what is wrong
+        # A link that leads nowhere, or what nobody may look at, is there: who reads it will say what is wrong.
+        gone = isinstance(error, (FileNotFoundError, NotADirectoryError)) and not path.is_symlink()
+        return None if gone else Stamp(0, 0, 0, error.errno or 0)
     return Stamp(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

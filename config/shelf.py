@@ -191,22 +191,27 @@ class Shelf:
 
     async def _watch(self) -> None:
         while True:
-            try:
-                async with asyncio.timeout(AGAIN if self._behind else self._reader.wait):
-                    await self._asked.wait()
-            except TimeoutError:
-                pass  # nobody has asked: have a look
+            await self._due()
             async with self._order:
-                asked = self._asked.is_set()
-                self._asked.clear()
-                reading = await asyncio.to_thread(self._reader.read if asked else self._reader.look)
                 try:
-                    if reading is not None:
-                        await self._take(reading)
-                    elif self._behind:
-                        await self._tell()
+                    await self._look()
                 except JrError as error:
                     _log_behind(error)
+
+    async def _due(self) -> None:
+        """Wait until somebody asks for the files to be read, or the next look at them is due."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(AGAIN if self._behind else self._reader.wait):
+                await self._asked.wait()
+
+    async def _look(self) -> None:
+        asked = self._asked.is_set()
+        self._asked.clear()
+        reading = await asyncio.to_thread(self._reader.read if asked else self._reader.look)
+        if reading is not None:
+            await self._take(reading)
+        elif self._behind:
+            await self._tell()
 
     async def _take(self, reading: Reading) -> None:
         self._reading = reading

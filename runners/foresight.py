@@ -100,8 +100,8 @@ def known(file: str | None) -> Known:
     """What names mean: the entries and periods of a file, or nothing. Raises UsageError."""
     if file is None:
         return Known({}, {}, clock.local_zone())
-    (member,), _ = _of_file(Path(file))
-    return Known(member.entries, member.periods, member.zone)
+    (member,), problems = _of_file(Path(file))
+    return Known(member.entries, member.periods, member.zone, broken={name: line for name, line in problems if name})
 
 
 # inside

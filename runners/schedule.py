@@ -255,24 +255,31 @@ def _waited(master: Master, runs: list[dict[str, Any]], until: float) -> Report:
     shown: list[dict[str, Any]] = []
     exit, open_ones = Exit.OK, 0
     for run in runs:
-        document = Document()
-        if run["verdict"] in BEGUN:
-            try:
-                with interruptible(_begun(runs)):
-                    for frame in master.watch(run["jid"], follow=True, until=until):
-                        document.add(frame)
-            except TimeoutError:
-                open_ones += 1
-            counts = Counter(str(pair["state"]) for pair in document.pairs.values())
-            shown.append({**run, "states": dict(counts)})
-            exit = max(exit, exit_code(pair["state"] for pair in document.pairs.values()))
-        else:
+        if run["verdict"] not in BEGUN:
             shown.append(run)
             if not str(run["verdict"]).startswith("skipped_"):
                 exit = max(exit, Exit.FAILED)
+            continue
+        document, over = _watched(master, run["jid"], until, _begun(runs))
+        open_ones += not over
+        states = [pair["state"] for pair in document.pairs.values()]
+        shown.append({**run, "states": dict(Counter(map(str, states)))})
+        exit = max(exit, exit_code(states))
     if open_ones:
         return Report("schedule", shown, Exit.WAITED, f"{open_ones} of {len(runs)} go on: the wait is over")
     return Report("schedule", shown, exit, "" if runs else "nothing was due")
+
+
+def _watched(master: Master, jid: str, until: float, told: str) -> tuple[Document, bool]:
+    """A job, and whether it was over by that boottime; `told` is said to somebody who does not wait any longer."""
+    document = Document()
+    try:
+        with interruptible(told):
+            for frame in master.watch(jid, follow=True, until=until):
+                document.add(frame)
+    except TimeoutError:
+        return document, False
+    return document, True
 
 
 def _begun(runs: list[dict[str, Any]]) -> str:

@@ -155,6 +155,67 @@ periods:
         f"cannot use D/a.yaml line {number}" for number in (3, 8, 9, 10, 11)}
 
 
+def test_a_period_that_is_broken_is_no_period_that_is_not_there(files: Files) -> None:  # I19
+    files.write("a.yaml", "periods:\n  night: {monday: '99'}\n  day: 5\n")
+    files.write("b.yaml", "".join(f"{name}: {{function: test.ping, every: 5s, during: {name}}}\n"
+                                  for name in ("night", "day", "nigt")))
+    problems = files.problems(files.reader.read())
+    assert [line for line in problems if line.startswith("cannot use D/b")] == [
+        "cannot use D/b.yaml line 1: schedule 'night': it names the period 'night', which cannot be used itself "
+        "(D/a.yaml line 2)",
+        "cannot use D/b.yaml line 2: schedule 'day': it names the period 'day', which cannot be used itself "
+        "(D/a.yaml line 3)",
+        "cannot use D/b.yaml line 3: schedule 'nigt': it names the period 'nigt', which is not there"]
+
+
+def test_what_stands_in_the_folder_and_cannot_be_read_is_named(files: Files) -> None:  # S24
+    files.write("beat.yaml", f"beat: {EVERY % '9s'}")
+    files.write("notes.txt", "")
+    (files.folder / "a.yaml").symlink_to("nowhere.yaml")
+    (files.folder / "b.yaml").mkdir()
+    (files.folder / "c.yaml").symlink_to("c.yaml")
+    (files.folder / "d.yaml").symlink_to("notes.txt/d.yaml")
+    (files.folder / ".e.yaml").symlink_to("nowhere.yaml")  # editors lock so
+    reading = files.reader.read()
+    assert list(entries(reading)) == ["beat"]
+    assert [files.shown(line) for line in reading.problems] == [
+        "cannot read D/a.yaml: it is a link to nowhere.yaml, which leads nowhere",
+        "cannot use D/b.yaml: it is not a regular file",
+        "cannot read D/c.yaml: Too many levels of symbolic links", "cannot read D/d.yaml: Not a directory"]
+    assert reading.blind
+    (files.folder / "nowhere.yaml").write_text(f"tidy: {EVERY % '5s'}")
+    (files.folder / "nowhere.yaml").rename(files.folder / "target")
+    (files.folder / "a.yaml").unlink()
+    (files.folder / "a.yaml").symlink_to("target")
+    assert set(entries(looked(files))) == {"beat", "tidy"}
+    (files.folder / "target").unlink()
+    reading = looked(files)
+    assert set(entries(reading)) == {"beat", "tidy"}
+    assert reading is not None
+    assert reading.problems[-1].endswith("a link to target, which leads nowhere; what it said before still holds")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
+def test_a_file_that_may_not_be_read_is_named(files: Files) -> None:
+    files.write("a.yaml", f"beat: {EVERY % '9s'}").chmod(0)
+    assert [files.shown(line) for line in files.reader.read().problems] == ["cannot read D/a.yaml: Permission denied"]
+
+
+@pytest.mark.parametrize("there", ["a link", "a file"])
+def test_a_folder_that_is_none_is_named(files: Files, there: str) -> None:
+    files.folder.rmdir()
+    if there == "a link":
+        files.folder.symlink_to("nowhere")
+    else:
+        files.folder.write_text("")
+    assert [files.shown(line) for line in files.reader.read().problems] == [
+        "cannot read D: it is a link to nowhere, which leads nowhere" if there == "a link"
+        else "cannot read D: Not a directory"]
+    files.folder.unlink()
+    assert files.reader.look() is not None
+    assert files.reader.read().problems == (), "a host may have no such folder"
+
+
 def test_a_file_that_is_no_yaml_costs_only_itself(files: Files) -> None:
     files.write("a.yaml", "x: [1\n")
     files.write("b.yaml", f"beat: {EVERY % '9s'}")

@@ -182,6 +182,16 @@ def test_table_a2(fields: dict[str, Any], begin: str, expected: list[str]) -> No
     assert fires(fields, f"2026-{begin}T00:00:00", len(expected)) == expected
 
 
+@pytest.mark.parametrize(("fields", "meant"), [
+    ({"day_of_week": "fri-mon"}, "fri-sun,mon"), ({"hour": "22-2"}, "22-23,0-2"), ({"hour": "22-4/2"}, "22,0,2,4"),
+    ({"month": "Nov-Feb"}, "nov-dec,jan-feb"), ({"year": "2027-2026"}, "two, such as 22-23,0-2"),
+])
+def test_a_range_that_goes_down_is_refused_with_what_to_write(fields: dict[str, str], meant: str) -> None:
+    with pytest.raises(ValueError, match=f"a range goes up; write {meant}$"):
+        Calendar(fields, UTC)
+
+
+
 @pytest.mark.parametrize("fields", [
     {"day": "mon, wed, fri"}, {"day_of_week": 7}, {"day_of_week": "sun-mon"}, {"day_of_week": "monday"},
     {"day_of_week": "mon-fri/2"}, {"month": 2, "day": 30}, {"hour": 24}, {"month": 0}, {"minute": "*/60"},

@@ -111,6 +111,11 @@ def test_a_right_expression_passes(expression: str) -> None:
     ("0 0 30 2 *", "it never comes: month 2 has no day 30"), ("0 0 31 2,4 *", "month 2,4 has no day 31"),
     ("@often", "wrong number of fields: it has 1"), ("0 25 * * *", "bad hour '25': it takes 0 to 23, lists"),
     ("0 0 31 2,4 * *", "bad hour '31'"),
+    ("0 3 * * fri-mon", "bad day-of-week 'fri-mon': a range goes up; write fri-sat,sun-mon"),
+    ("0 3 * * SAT-SUN", "write sat,sun"), ("0 3 * * 5-1", "write 5-6,0-1"), ("0 3 * * 7-2,4", "write 0-2,4"),
+    ("0 22-2 * * *", "write 22-23,0-2"), ("7-2 * * * *", "write 7-59,0-2"), ("0 22-4/2 * * *", "write 22,0,2,4"),
+    ("0 3 * 6,nov-feb *", "write 6,nov-dec,jan-feb"), ("0 3 30-1 * *", "write 30-31,1"),
+    ("0 26-2 * * *", "bad hour '26-2': it takes 0 to 23, lists"), ("0 22-2,x * * *", "bad hour '22-2,x': it takes"),
     ("0 0 0 31 2,4 *", "month 2,4 has no day 31"), ("0 0 */10 2 5L", "it never comes"), ("0 0 32 2 *", "1 to 31, L or"),
     ("* " * EXPRESSION_LIMIT, "400 characters"), ("0 0 1 1 MON#6", "bad day-of-week"),
 ])

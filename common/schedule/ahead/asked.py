@@ -93,6 +93,8 @@ def asked_entry(given: Any, known: Known) -> Entry:
     text = str(given)
     if text in known.entries:
         return known.entries[text]
+    if text in known.broken:
+        raise UsageError(known.broken[text])
     if len(text.split()) > 1 or text.startswith("@"):
         try:
             return Entry(name=_GIVEN, function=_FUNCTION, cron=check_cron(text))

@@ -18,3 +18,5 @@ class Known(NamedTuple):
     zone: tzinfo
     written: Mapping[str, Mapping[Any, Any]] = {}
     """The periods as they are written."""
+    broken: Mapping[str, str] = {}
+    """Why entries cannot be used, by name."""

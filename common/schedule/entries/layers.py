@@ -64,6 +64,8 @@ class Files(NamedTuple):
     saved: Mapping[str, Saved]
     periods: Collection[str]
     """Names of those that can be used."""
+    unusable: Mapping[str, str] = {}
+    """The periods that cannot be used, and where each of them stands."""
 
 
 class Placed(NamedTuple):
@@ -166,12 +168,9 @@ class Layers:
         return leads_back(entry, names) if names else ""
 
     def windowless(self, entry: Entry) -> str:
-        """What is wrong with an entry that names a period which is not there; empty when nothing is."""
-        for period in (*entry.during, *entry.excepting):
-            if period not in self.files.periods:
-                return (f"cannot use the schedule '{entry.name}': it names the period '{told(period)}', which is not "
-                        f"there{nearest(period, self.files.periods)}")
-        return ""
+        """What is wrong with an entry that names a period which is not there, or is broken; empty when nothing is."""
+        problem = lacks(entry, self.files.periods, self.files.unusable)
+        return problem and f"cannot use the schedule '{entry.name}': {problem}"
 
     def _laid(self, name: str) -> Mapping[str, Any]:
         return _over(self.below(name), self.changes.get(name))
@@ -191,6 +190,18 @@ class Layers:
             return below
         return Change(name=name, fields=merged(below.fields, change.fields), by=change.by, at=change.at,
                       whole=below.whole)
+
+
+def lacks(entry: Entry, periods: Collection[str], unusable: Mapping[str, str]) -> str:
+    """Which of its periods an entry would have to do without, and why; empty when it has them all. `unusable` says
+    where those stand that cannot be used.
+    """
+    for period in (*entry.during, *entry.excepting):
+        if period in unusable:
+            return f"it names the period '{told(period)}', which cannot be used itself ({unusable[period]})"
+        if period not in periods:
+            return f"it names the period '{told(period)}', which is not there{nearest(period, periods)}"
+    return ""
 
 
 def merged(below: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

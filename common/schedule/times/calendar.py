@@ -14,7 +14,8 @@ from functools import lru_cache
 from apscheduler.triggers.cron import CronTrigger
 
 from common.schedule.times import wall
-from common.schedule.times.days import WEEKDAYS
+from common.schedule.times.days import MONTHS, WEEKDAYS
+from common.schedule.times.upward import Scale, upward
 from common.text import nearest
 
 FIELDS = ("year", "month", "day", "week", "day_of_week", "hour", "minute", "second")
@@ -25,6 +26,11 @@ _ALLOWED = {
     "year": "1970 to 9999", "month": "1 to 12 or jan to dec", "day": "1 to 31, last, 2nd tue or last fri",
     "week": "1 to 53", "day_of_week": "0 to 6 or mon to sun, 0 is Monday", "hour": "0 to 23", "minute": "0 to 59",
     "second": "0 to 59",
+}
+_SCALES = {
+    "month": Scale(1, 12, [name[:3] for name in MONTHS]), "day": Scale(1, 31), "week": Scale(1, 53),
+    "day_of_week": Scale(0, 6, [name[:3] for name in WEEKDAYS]), "hour": Scale(0, 23), "minute": Scale(0, 59),
+    "second": Scale(0, 59),
 }
 _STEP_AFTER_NAMES = re.compile(r"[a-z]{3}(-[a-z]{3})?/", re.IGNORECASE)
 _BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
@@ -92,7 +98,8 @@ def _checked(name: str, value: str) -> str:
 def _reason(name: str, value: str, error: str) -> str:
     """What is wrong with a field, of which the library says `error`."""
     if "minimum value in a range" in error:
-        return "a range goes up; write two, such as 22-23,0-2"
+        meant = upward(value, _SCALES[name]) if name in _SCALES else ""
+        return f"a range goes up; write {meant or 'two, such as 22-23,0-2'}"
     if "step value" in error:
         return "its step is longer than its range"
     allowed = f"it takes {_ALLOWED[name]}, lists (1,2), ranges (1-5) and steps (*/5)"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import re
 from datetime import UTC, datetime, tzinfo
 
 from cronsim import CronSim, CronSimError
 
 from common.schedule.times import wall
+from common.schedule.times.days import MONTHS, WEEKDAYS
+from common.schedule.times.upward import Scale, upward
 
 EXPRESSION_LIMIT = 200
 """Characters of a cron expression."""
@@ -16,12 +19,18 @@ _FIELDS = {
     "second": "0 to 59", "minute": "0 to 59", "hour": "0 to 23", "day-of-month": "1 to 31, L or LW",
     "month": "1 to 12 or JAN to DEC", "day-of-week": "0 to 7 or SUN to SAT, 0 and 7 are Sunday",
 }
+_SCALES = {
+    "second": Scale(0, 59), "minute": Scale(0, 59), "hour": Scale(0, 23), "day-of-month": Scale(1, 31),
+    "month": Scale(1, 12, [name[:3] for name in MONTHS]),
+    "day-of-week": Scale(0, 6, [name[:3] for name in (WEEKDAYS[-1], *WEEKDAYS[:-1])]),
+}
 _MONTH = -2
 """Where the month stands."""
 _NICKNAMES = {
     "@hourly": "0 * * * *", "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@weekly": "0 0 * * 0",
     "@monthly": "0 0 1 * *", "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *",
 }
+_SUNDAY = re.compile(r"\b7-(?=[0-6])")
 _BEGIN = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -90,12 +99,34 @@ def _wrong(expression: str, error: str) -> str:
     if name == "day-of-month" and _comes_in_other_months(parts):
         return f"it never comes: month {parts[_MONTH]} has no day {parts[_MONTH - 1]}"
     place = [*_FIELDS].index(name) - len(_FIELDS)
+    meant = _meant(name, parts[place])
+    if meant != parts[place] and _is_fine(meant, place):
+        return f"bad {name} '{parts[place]}': a range goes up; write {meant}"
     return f"bad {name} '{parts[place]}': it takes {_FIELDS[name]}, lists (1,2), ranges (1-5) and steps (*/5)"
 
 
+def _meant(name: str, field: str) -> str:
+    """The field without ranges that go down. Crons differ over those: they refuse them, take them for nothing, or go
+    round; so each is to be written as what it means.
+    """
+    field = _SUNDAY.sub("0-", field) if name == "day-of-week" else field
+    return upward(field, _SCALES[name]) or field
+
+
 def _comes_in_other_months(parts: list[str]) -> bool:
+    return _is_cron([*parts[:_MONTH], "*", parts[-1]])
+
+
+def _is_fine(field: str, place: int) -> bool:
+    """Whether a field takes this, whatever stands in the others."""
+    parts = ["*"] * len(_FIELDS)
+    parts[place] = field
+    return _is_cron(parts)
+
+
+def _is_cron(parts: list[str]) -> bool:
     try:
-        _simulated(" ".join([*parts[:_MONTH], "*", parts[-1]]))
+        _simulated(" ".join(parts))
     except CronSimError:
         return False
     return True
