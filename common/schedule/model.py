@@ -196,6 +196,9 @@ class Standing(Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     trigger: str = ""
     """The trigger's fingerprint: another one begins anew."""
+    plan: dict[str, Any] = {}
+    """The fields of the entry that decided what was planned: by them what came due is judged when it is another entry,
+    or none, the next time that somebody looks. Empty when nothing was planned."""
     decided: float | None = None
     """Every planned time up to here has its verdict."""
     planned: float | None = None

@@ -252,6 +252,52 @@ def test_an_edit_that_changes_no_planned_time_keeps_everything():
     assert host.told() == [(HOUR, "ran")]
 
 
+@pytest.mark.parametrize(("fields", "reason"), [
+    ({"cron": "15 * * * *"}, "its planned times were edited while nobody was there"),
+    ({"every": 300.0}, "its planned times were edited while nobody was there"),
+    ({**HOURLY, "enabled": False}, "its planned times were edited while nobody was there"),
+    (None, "the entry was deleted while nobody was there")])
+@pytest.mark.parametrize("old", [HOURLY, {"every": HOUR}, {"every": HOUR, "base": "end"}])
+def test_an_edit_while_the_daemon_is_down_leaves_no_planned_time_without_its_verdict(old, fields, reason):
+    """S25, R-B32: what came due meanwhile is judged by the entry as it was, and not made up for."""
+    host = Host(entry(**old, catch_up="all", catch_up_window=DAY))
+    host.pass_time(HOUR + 60)
+    host.entries = {} if fields is None else {"e": entry(**fields)}
+    host.away(3 * HOUR)
+    # Of an interval that counts from the end of its runs only the next one is planned.
+    missed = {(one.planned - T0, one.verdict, one.count, one.reason) for one in host.journal[1:]}
+    assert missed == {(2 * HOUR, "missed", 1 if "base" in old else 3, reason)}
+    host.start()
+    assert len(host.journal) == 2
+    assert ("e" in host.standings) == (fields is not None)
+
+
+def test_an_edit_while_the_daemon_is_down_begins_what_waits_for_its_splay_and_ends_what_waits_for_a_deleted_entry():
+    """S25: a time that has come and is not yet due is neither missed nor lost."""
+    splayed = entry(**HOURLY, splay=HOUR)
+    host = Host(splayed, entry("gone", retries=1, retry_delay=HOUR, **HOURLY), job_seconds=None)
+    host.pass_time(HOUR)
+    host.end(state=State.FAILED)
+    host.move(1.0)
+    host.entries = {"e": entry(cron="15 5 * * *", splay=HOUR)}
+    host.start()
+    assert [(one.attempt, one.verdict, one.reason) for one in host.journal if one.schedule == "gone"] == [
+        (0, "ran", ""), (1, "skipped_paused", "the entry was deleted")]
+    host.pass_time(HOUR)
+    assert host.told() == [(HOUR, "ran")]
+
+
+def test_a_kept_plan_that_cannot_be_read_any_more_costs_its_own_verdicts_alone():
+    """P12, P31: a journal of another version, or a time zone that is gone, never keeps a daemon from its entries."""
+    host = Host(entry(**HOURLY), entry("other", **HOURLY))
+    host.pass_time(HOUR + 60)
+    host.standings["e"] = structs.replace(host.standings["e"], plan={"cron": "every full moon", "timezone": "No/Where"})
+    host.entries["e"] = entry(cron="15 * * * *")
+    host.away(2 * HOUR)
+    assert host.shown()["next"] == T0 + 3 * HOUR + 900
+    assert host.told("other")[1:] == [(2 * HOUR, "missed"), (3 * HOUR, "caught_up")]
+
+
 def test_an_edit_of_the_times_moves_the_next_run_at_once():
     """F37, P07: and the other entries keep theirs."""
     host = Host(entry(every=HOUR), entry("other", every=HOUR))

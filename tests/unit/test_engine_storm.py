@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from random import Random
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -18,7 +20,7 @@ from msgspec import structs
 
 from common.errors import JrError
 from common.schedule.engine import splay
-from common.schedule.model import BEGUN, Check, Entry, Follow
+from common.schedule.model import BEGUN, Check, Decision, Entry, Follow
 from common.schedule.times.periods import Period
 from common.schedule.times.triggers import trigger_of
 from common.states import State
@@ -201,6 +203,133 @@ def test_no_edit_makes_a_run_begin_twice(seed: int):
         storm.step()
     storm.settle()
     assert len({one.key for one in storm.host.begun}) == len(storm.host.begun)
+
+
+class Edited(Host):
+    """A host that notes from when on which entries held: those of the first step that was committed with them."""
+
+    versions: list[tuple[float, dict[str, Entry]]]
+    by_hand: set[str]
+    """Entries of which runs to come were skipped or postponed. They are not deleted: one that comes back after another
+    start of the daemon plans these runs anew."""
+
+    def __init__(self, *entries: Entry, **fields: Any) -> None:
+        self.versions, self.by_hand = [], set()
+        super().__init__(*entries, **fields)
+
+    def commit(self, decisions: Iterable[Decision]) -> None:
+        super().commit(decisions)
+        held = {**self.entries, **{name: one for name, one in self._before.items() if name in self.broken}}
+        if held != self._before:
+            self.versions.append((self.wall, held))
+
+    @property
+    def _before(self) -> dict[str, Entry]:
+        return self.versions[-1][1] if self.versions else {}
+
+
+@pytest.mark.parametrize("seed", range(2000, 2040))
+def test_whatever_is_edited_each_planned_time_of_each_version_has_one_verdict(seed: int):
+    """S25, F37: also what is edited, broken, mended and deleted while the daemon is down; the clock goes forward here.
+    """
+    rng = Random(seed)
+    names = [f"e{number}" for number in range(rng.randint(1, 4))]
+    zone, begin = rng.choice(ZONES), rng.choice(STARTS) + 0.25
+    periods = {"day": Period({"day 1 - 31": "08:00-20:00"}, zone), "lunch": Period({"day 1 - 31": "12:00-13:00"}, zone)}
+    host = Edited(*(alone(rng, name, names, begin) for name in names), wall=begin, zone=zone, periods=periods,
+                  job_seconds=None)
+    for _ in range(60):
+        with suppress(Crashed):
+            befall(host, rng, names)
+            continue
+        restart(host, edited(host, rng, names) if rng.random() < 0.5 else None, rng)
+    host.crash, host.broken = "", set()  # an entry that is broken has its verdicts when it comes back, or goes
+    host.away(2 * DAY)
+    for name in names:
+        check_versions(host, name)
+
+
+def befall(host: Edited, rng: Random, names: list[str]) -> None:
+    """One thing happens, after which the daemon may be dead."""
+    match rng.choice(["wait", "wait", "wait", "stall", "restart", "restart", "clock", "end", "end", "hand", "edit"]):
+        case "wait":
+            host.pass_time(rng.choice([1.0, 60.0, 600.0, 3000.0]))
+        case "stall":
+            host.stall(rng.choice([20.0, 1000.0, 3 * HOUR]))
+        case "restart":
+            raise Crashed
+        case "clock":
+            host.set_clock(rng.choice([30.0, HOUR]))
+        case "end" if host.running:
+            host.end(rng.choice(list(host.running)), rng.choice(ENDS))
+        case "hand":
+            one, now = rng.choice(names), host.now
+            if one not in host.entries or trigger_of(host.entries[one], host.zone) is None:
+                return
+            host.by_hand.add(one)
+            with suppress(JrError):
+                host.do(rng.choice([lambda: host.engine.skip(one, None, now),
+                                    lambda: host.engine.postpone(one, None, now.wall + rng.uniform(0, DAY), now)])())
+        case "edit":
+            host.tick()  # as the driver does
+            host.crash = rng.choice(["", "", "decided", "committed"])
+            entries, broken = edited(host, rng, names)
+            host.load(*entries, broken=broken)
+
+
+def alone(rng: Random, name: str, names: list[str], wall: float) -> Entry:
+    """One run at a time: a run that is decided begins also where its entry allows fewer by then."""
+    return structs.replace(random_entry(rng, name, names, wall), overlap="skip", allow=1)
+
+
+def edited(host: Edited, rng: Random, names: list[str]) -> tuple[list[Entry], set[str]]:
+    """What the files say next, and which entries in them are no good."""
+    entries, broken = [], set()
+    for name in names:
+        old = host.versions[-1][1].get(name)
+        match rng.choice(["same", "same", "new", "new", "off", "broken" if name in host.by_hand else "gone", "broken"]):
+            case "broken":
+                broken.add(name)
+            case "new":
+                entries.append(alone(rng, name, names, host.wall))
+            case "off" if old is not None:
+                entries.append(structs.replace(old, enabled=not old.enabled))
+            case "same" if old is not None:
+                entries.append(old)
+    return entries, broken
+
+
+def restart(host: Edited, files: tuple[list[Entry], set[str]] | None, rng: Random) -> None:
+    """The daemon is away for a while, and starts, perhaps with other files."""
+    host.crash = ""
+    host.move(rng.choice([0.0, 1.0, 100.0, 2 * HOUR, DAY]))
+    if files is not None:
+        host.entries, host.broken = {one.name: one for one in files[0]}, files[1]
+    host.crash = rng.choice(["", "", "decided", "committed"])
+    try:
+        host.start()
+    except Crashed:
+        restart(host, None, rng)
+
+
+def check_versions(host: Edited, name: str) -> None:
+    """What the wall clock planned of an entry, by what it was at the time, has one verdict each."""
+    told = [one for one in host.ledger.values() if one.schedule == name and one.cause == "plan" and not one.attempt]
+    standing = host.standings.get(name)
+    waits = [] if standing is None else [one.planned for one in standing.waiting if one.cause == "plan"]
+    begins = [at for at, _ in host.versions]
+    for (since, entries), until in zip(host.versions, [*begins[1:], host.wall], strict=True):
+        one = entries.get(name)
+        trigger = None if one is None or not one.enabled or one.once else trigger_of(one, host.zone)
+        if one is None or trigger is None:
+            continue
+        last = until - (splay.offset(host.who, name, one.splay) if until == host.wall else 0.0)
+        at = datetime.fromtimestamp(since, UTC)
+        while (found := trigger.next_after(at)) is not None and (time := found.timestamp()) <= last:
+            of = [each for each in told if abs(each.planned - time) < 1e-3
+                  or (each.last is not None and each.planned <= time <= each.last + 1e-3)]
+            assert len(of) + sum(abs(each - time) < 1e-3 for each in waits) == 1, (found, one, of)
+            at = found
 
 
 def check_entry(host: Host, one: Entry, begin: float) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from datetime import tzinfo
 
+from msgspec import structs
+
 from common.schedule.engine import policy, verbs
 from common.schedule.engine.board import Board
 from common.schedule.engine.gate import Gate, Refusal
 from common.schedule.engine.planner import Planner
 from common.schedule.engine.plans import Rhythm
 from common.schedule.engine.slot import Slot
-from common.schedule.engine.standings import restore, standing_of
+from common.schedule.engine.standings import former, restore, standing_of
 from common.schedule.model import Decision, Entry, Judge, Moment, Occurrence, Standing, Waiting
 from common.schedule.times.periods import Period
 from common.schedule.times.triggers import fingerprint
@@ -20,6 +22,9 @@ _REMEMBERED = 10_000
 """Deleted entries of whom it is known what they decided, until the daemon starts again."""
 _DISABLED = Refusal("skipped_paused", "the entry is disabled")
 _DELETED = Refusal("skipped_paused", "the entry was deleted")
+_UNUSABLE = "the entry could not be used"
+_EDITED = "its planned times were edited while nobody was there"
+_GONE = "the entry was deleted while nobody was there"
 
 
 class Loading:
@@ -48,14 +53,14 @@ class Loading:
         for name in [name for name in self._board.slots if name not in entries]:
             self._remove(name, name in broken, now, out)
         for name in [name for name in self._board.aside if name not in entries and name not in broken]:
-            self._forget(self._board.aside.pop(name), now, out)
+            self._forget(self._brought_up(self._board.aside.pop(name), _UNUSABLE, periods, now, out), now, out)
         fresh = [slot for entry in entries.values() if (slot := self._put(entry, periods, now, out)) is not None]
         self._periods = dict(periods)
         for name in self._standings.keys() - entries.keys():
             if name in broken:
                 self._board.put_aside(self._standings[name])
             else:
-                self._board.dropped.add(name)
+                self._forget(self._brought_up(self._standings[name], _GONE, periods, now, out), now, out)
         self._standings.clear()
         for slot in fresh:
             self._planner.look(slot, now, out)
@@ -91,9 +96,11 @@ class Loading:
         if standing is None:
             slot.plan_from(now)
         else:
+            if not entry.enabled or fingerprint(entry) != standing.trigger:
+                standing = self._brought_up(standing, _EDITED, periods, now, out)
             restore(slot, standing, now)
             if standing.broken:
-                self._planner.pass_over(slot, now, out)
+                self._planner.pass_over(slot, _UNUSABLE, now, out)
             self._gate.returned(slot, now, out)
         if entry.run_on_start and entry.enabled:
             slot.wait(Waiting(planned=slot.new_time(now.wall), due=now.wall + slot.spread, cause="run_on_start"))
@@ -118,10 +125,25 @@ class Loading:
         out.extend(Judge(occurrence=Occurrence(
             schedule=name, planned=one.planned, attempt=one.attempt, verdict=_DELETED.verdict, at=now.wall,
             cause=one.cause, by=one.by, reason=_DELETED.reason)) for one in old.waiting)
-        self._deleted[name] = Standing(name=name, decided=old.decided, turn=old.turn, lap=old.lap, high=old.high)
+        ahead = (*old.skips, *(planned for planned, _ in old.moved))
+        self._deleted[name] = Standing(name=name, decided=old.decided, turn=old.turn, lap=old.lap, high=old.high,
+                                       skips=ahead)
         if len(self._deleted) > _REMEMBERED:
             del self._deleted[next(iter(self._deleted))]
         self._board.dropped.add(name)
+
+    def _brought_up(self, standing: Standing, why: str, periods: Mapping[str, Period], now: Moment,
+                    out: list[Decision]) -> Standing:
+        """Judge what came due by the entry as it was; where it stands then. Nothing of it is made up for: nobody wants
+        it any more as it was.
+        """
+        slot = former(standing, self._who, self._zone, periods, now)
+        if slot is None:
+            return structs.replace(standing, broken=False)
+        slot.running = self._board.runs_of(standing.name)
+        self._planner.pass_over(slot, _UNUSABLE if standing.broken else why, now, out)
+        self._keep_splayed(slot, now, out)
+        return standing_of(slot)
 
     def _keep_splayed(self, slot: Slot, now: Moment, out: list[Decision]) -> None:
         """What was planned up to now and waits for its splay alone waits by itself, whatever becomes of the plan."""

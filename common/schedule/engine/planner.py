@@ -59,15 +59,16 @@ class Planner:
         self._begin(slot, runs, now, out)
         self._count_on(slot, last, now)
 
-    def pass_over(self, slot: Slot, now: Moment, out: list[Decision]) -> None:
-        """Judge what came due while the entry could not be used: none of it is made up for."""
+    def pass_over(self, slot: Slot, why: str, now: Moment, out: list[Decision]) -> None:
+        """Judge what came due while nobody could begin it: none of it is made up for."""
         first, plan = slot.next, slot.plan
         if first is None or plan is None or first + slot.splay > now.wall or slot.finished:
             return
         last = _last(plan, first, max(first, now.wall - slot.splay))
         changes = _changes(slot, first, last, _fine(slot, now))
+        inside = Refusal("skipped_paused", slot.paused) if slot.paused else Refusal("missed", why)
         for row in _without(slot, first, last, ()):
-            self._judge_pieces(slot, row, changes, _UNUSABLE, now, out)
+            self._judge_pieces(slot, row, changes, inside, now, out)
         slot.move_on(last)
         self._board.touch(slot)
         self._count_on(slot, last, now)
@@ -153,7 +154,6 @@ class Planner:
 
 
 _TOO_LATE = Refusal("missed", "nobody was there to begin it")
-_UNUSABLE = Refusal("missed", "the entry could not be used")
 _OUTSIDE = Refusal("skipped_window", "")
 
 

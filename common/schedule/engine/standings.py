@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from msgspec import structs
+from collections.abc import Mapping
+from datetime import tzinfo
+from typing import Any
+
+from msgspec import convert, structs
 
 from common.schedule.engine import policy
 from common.schedule.engine.plans import OnWall
 from common.schedule.engine.slot import Slot
-from common.schedule.model import Moment, Standing
+from common.schedule.model import TRIGGERS, Entry, Moment, Standing
+from common.schedule.times.periods import Period
 from common.schedule.times.triggers import fingerprint, trigger_of
+
+_PLANNING = {field.name: field.default for field in structs.fields(Entry) if field.name in {
+    *TRIGGERS, "base", "anchor", "start", "end", "timezone", "during", "excepting", "splay", "max_runs"}}
+"""The fields that decide which runs an entry plans, with their defaults."""
 
 
 def standing_of(slot: Slot) -> Standing:
     """What must survive a restart."""
     return structs.replace(
-        slot.standing, trigger=slot.trigger, decided=None if slot.counted else slot.decided,
+        slot.standing, trigger=slot.trigger, plan=_plan_of(slot.entry) if slot.trigger else {},
+        decided=None if slot.counted else slot.decided,
         planned=slot.next if slot.counted else None, runs=slot.runs, failures=slot.failures, paused=slot.paused,
         skips=tuple(sorted(slot.skips)), moved=tuple(sorted(slot.moved.items())), waiting=tuple(slot.waiting),
         turn=slot.turn, lap=slot.lap, high=slot.high)
@@ -39,6 +49,28 @@ def restore(slot: Slot, standing: Standing, now: Moment) -> None:
         slot.next = slot.plan.next_after(slot.decided)
     elif slot.rests or slot.interval:
         _count_on(slot, standing, now)
+
+
+def former(standing: Standing, who: str, zone: tzinfo, periods: Mapping[str, Period], now: Moment) -> Slot | None:
+    """The entry as it was when its standing was kept, as far as that decides what it planned; None when it planned
+    nothing, or an older version did not keep it.
+    """
+    if not standing.plan or (standing.decided is None and standing.planned is None):
+        return None
+    try:
+        entry = convert({**standing.plan, "name": standing.name, "function": ""}, Entry)
+        if not {*entry.during, *entry.excepting} <= periods.keys():
+            entry = structs.replace(entry, during=(), excepting=())  # nobody knows any more when they were open
+        slot = Slot(entry, who, zone, periods)
+        restore(slot, standing, now)
+    except (ValueError, LookupError):
+        return None  # a time zone that is gone, or a trigger that only an older version understood
+    return slot
+
+
+def _plan_of(entry: Entry) -> dict[str, Any]:
+    """What of it decides its planned times, in plain data; defaults are left out."""
+    return {name: value for name, default in _PLANNING.items() if (value := getattr(entry, name)) != default}
 
 
 def _count_on(slot: Slot, standing: Standing, now: Moment) -> None:
