@@ -254,6 +254,8 @@ class _Client:
         self._reader = reader
         self._writer = writer
         self._limits = limits
+        self._items: list[bytes] = []
+        """Frames of items that leave together, at the end of this turn of the loop or with the next other frame."""
         self.cut = False
         """True once this side has given the connection up."""
         writer.transport.set_write_buffer_limits(high=limits.buffer)
@@ -277,12 +279,30 @@ class _Client:
             return unpack(await self._reader.readexactly(length(header, REQUEST_LIMIT)))
 
     async def reply(self, item: Body) -> None:
-        """Send one item. Raises JrError when it is too large, OSError when the client is cut."""
-        await self.send({"kind": "item", **item})
+        """Send one item soon. Raises JrError when it is too large, OSError when the client is cut."""
+        if not self._items:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._items.append(pack({"kind": "item", **item}, ANSWER_LIMIT))
+        await self._room()
 
     async def send(self, body: Body) -> None:
-        """Send a frame and wait while more than the limit is unread. Raises as `reply`."""
-        self._writer.write(pack(body, ANSWER_LIMIT))
+        """Send a frame, behind all items. Raises as `reply`."""
+        self._items.append(pack(body, ANSWER_LIMIT))
+        self._flush()
+        await self._room()
+
+    def _flush(self) -> None:
+        items, self._items = self._items, []
+        if items:
+            self._writer.write(b"".join(items))
+
+    async def _room(self) -> None:
+        """Wait while more than the limit is unread."""
+        transport, buffer = self._writer.transport, self._limits.buffer
+        if sum(map(len, self._items)) > buffer:
+            self._flush()
+        if transport.get_write_buffer_size() <= buffer and not transport.is_closing():
+            return
         try:
             async with asyncio.timeout(self._limits.stall_seconds):
                 await self._writer.drain()

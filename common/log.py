@@ -11,6 +11,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal, TextIO
 
 from common.clock import boottime
@@ -29,11 +30,10 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, in local time, with control characters escaped."""
-        when = datetime.fromtimestamp(record.created, UTC).astimezone()
         fields = _fields(record)
         tail = "".join(f" {name}={escape(fields[name])}" for name in FIELDS[1:] if name in fields)
         line = (
-            f"{when:%Y-%m-%d %H:%M:%S}.{int(record.msecs):03d} {record.levelname} {escape(record.name)} "
+            f"{_local(int(record.created))}.{int(record.msecs):03d} {record.levelname} {escape(record.name)} "
             f"{escape(fields['action'])}: {escape(_message(record))}{tail}"
         )
         trace = _trace(record)
@@ -56,6 +56,12 @@ class JsonFormatter(logging.Formatter):
         if trace := _trace(record):
             line["error"] = trace
         return escape_json(json.dumps(line, ensure_ascii=False))
+
+
+@lru_cache(1)
+def _local(second: int) -> str:
+    """A second in local time. Most lines come in the second of the line before."""
+    return f"{datetime.fromtimestamp(second, UTC).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def _fields(record: logging.LogRecord) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Applies effects in one order: nothing leaves before everything durable that was issued earlier is committed.
 
-Commits run on one writer thread and are grouped: what comes in while one is under way shares the next.
+Commits run on one writer thread and are grouped: what comes in the same turn of the loop shares one, and what comes
+while one is under way shares the next.
 """
 
 from __future__ import annotations
@@ -97,7 +98,8 @@ class Sequencer(Generic[E]):
         `weights` says how many bytes they keep in memory, about, under the name of whoever brought them.
         """
         self._queue.extend(effects)
-        self._weight.update(weights)
+        for name, weight in weights.items():
+            self._weight[name] += weight
         self._turn()
 
     async def drained(self) -> None:
@@ -118,8 +120,13 @@ class Sequencer(Generic[E]):
             self._idle.set()
             return
         self._idle.clear()
-        self._writing, self._weight = self._weight, Counter()
         self._busy = True
+        # Not at once: a link hands over all that it has read in one turn, and a commit waits for the disk.
+        asyncio.get_running_loop().call_soon(self._write)
+
+    def _write(self) -> None:
+        """Commit what is queued by now."""
+        self._writing, self._weight = self._weight, Counter()
         batch = list(self._queue)
         self._queue.clear()
         writes = [effect for effect in batch if isinstance(effect, self._durable)]

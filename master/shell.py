@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
@@ -23,7 +22,7 @@ from common.sequencer import Sequencer, Then
 from master.core import effects as do
 from master.core.core import LOCAL, Core, Terms
 from master.events import Watchers
-from master.records import AddJob, Job, MovePair, Pair, PutOccurrences, Snapshot
+from master.records import AddJob, Change, Job, MovePair, Pair, PutOccurrences, Snapshot
 from master.store.base import BrokenStoreError, Store, StoreError, UnknownJobError
 
 _log = logging.getLogger("jr.master")
@@ -68,6 +67,7 @@ class Shell:
             (do.Save,), self._commit, self._act, self._broken, self._writer)
         self._waiters: set[asyncio.Future[None]] = set()
         self._alarm = Alarm(self._tick)
+        self._arming: asyncio.Handle | None = None
         self._wiping = Alarm(self._wipe)
         self._hub: Hub | None = None
         self._host: LocalHost | None = None
@@ -105,7 +105,7 @@ class Shell:
         """Apply what the core wants."""
         if effects:
             self._sequencer.submit(effects, _weights(effects))
-        self._arm()
+        self._arm_soon()
 
     async def committed(self, effects: Sequence[do.Effect]) -> None:
         """Apply, and wait until all of it is on disk. Raises StoreError when it is not."""
@@ -113,7 +113,7 @@ class Shell:
         self._waiters.add(waiter)
         waiter.add_done_callback(self._waiters.discard)
         self._sequencer.submit([*effects, Then(waiter)])
-        self._arm()
+        self._arm_soon()
         await waiter
 
     async def read(self, call: Callable[[], T]) -> T:
@@ -127,6 +127,8 @@ class Shell:
     async def close(self) -> None:
         """Commit what is queued, then stop."""
         await self._sequencer.drained()
+        if self._arming is not None:
+            self._arming.cancel()
         self._alarm.cancel()
         self._wiping.cancel()
         self.watchers.end()
@@ -267,8 +269,14 @@ class Shell:
         if error is not None or not done.result():
             self._wiping.set(WIPE)
 
+    def _arm_soon(self) -> None:
+        """Once for all that this turn of the loop brings."""
+        if self._arming is None:
+            self._arming = asyncio.get_running_loop().call_soon(self._arm)
+
     def _arm(self) -> None:
         """Wake for the next moment at which the core has something to do."""
+        self._arming = None
         at = self.core.next()
         self._alarm.set(None if at is None else at - self.clock.now())
 
@@ -276,15 +284,24 @@ class Shell:
         self.apply(self.core.tick(self.clock.now()))
 
 
-def _weights(effects: Iterable[do.Effect]) -> Counter[Hashable]:
+def _weights(effects: Iterable[do.Effect]) -> dict[Hashable, int]:
     """The bytes that effects keep in memory until they are applied: those of returns under the name of their minion."""
-    weights: Counter[Hashable] = Counter()
+    weights: dict[Hashable, int] = {}
     for effect in effects:
-        match effect:
-            case do.Save(MovePair(Pair(minion=minion, outcome=outcome))) if outcome is not None:
-                weights[minion] += len(outcome.value or b"") + len(outcome.stdout) + len(outcome.stderr)
-            case do.Save(PutOccurrences(minion, items)):
-                weights[minion] += len(items) * _VERDICT
-            case do.Save(AddJob(job)):
-                weights[None] += len(bytes(job.fields.args)) + len(bytes(job.fields.kwargs)) + len(bytes(job.secrets))
+        if isinstance(effect, do.Save) and (weighed := _weight(effect.change)) is not None:
+            name, weight = weighed
+            weights[name] = weights.get(name, 0) + weight
     return weights
+
+
+def _weight(change: Change) -> tuple[Hashable, int] | None:
+    """Whose it is, and how much; None for what is small."""
+    match change:
+        case MovePair(pair) if pair.outcome is not None:
+            outcome = pair.outcome
+            return pair.minion, len(outcome.value or b"") + len(outcome.stdout) + len(outcome.stderr)
+        case PutOccurrences(minion, items):
+            return minion, len(items) * _VERDICT
+        case AddJob(job):
+            return None, len(bytes(job.fields.args)) + len(bytes(job.fields.kwargs)) + len(bytes(job.secrets))
+    return None

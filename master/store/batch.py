@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from common.ids import Jid, MinionId
 from common.link import Key
@@ -120,15 +120,16 @@ class Batch:
                 connection.execute(SQL["add_secrets"], (*key, bytes(job.secrets)))
             connection.execute(SQL["clear_gone_pairs"], key)
             connection.execute(SQL["clear_gone"], key)
-            connection.executemany(SQL["add_metadata"], [(*item, *key) for item in job.metadata.items()])
+            _many(connection, "add_metadata", [(*item, *key) for item in job.metadata.items()])
             if added.minted:
                 connection.execute(SQL["set_minted"], (str(job.jid),))
 
     def _write_pairs(self, connection: sqlite3.Connection) -> None:
         # In the order of the table, so that neighbours share a page.
         ordered = [pairs[minion] for _, pairs in sorted(self._pairs.items()) for minion in sorted(pairs)]
-        connection.executemany(SQL["put_pair"], map(rows.pair_to_row, ordered))
-        connection.executemany(SQL["mark_stray"], [(pack_jid(jid),) for jid in self._pairs])
+        _many(connection, "put_pair", [rows.pair_to_row(pair) for pair in ordered])
+        new = {added.job.jid for added in self._jobs}
+        _many(connection, "mark_stray", [(pack_jid(jid),) for jid in self._pairs if jid not in new])
 
 
 def _write_done(connection: sqlite3.Connection, done: SetDone) -> None:
@@ -150,5 +151,12 @@ def _write_done(connection: sqlite3.Connection, done: SetDone) -> None:
 def _write_kept(connection: sqlite3.Connection, put: str, drop: str,
                 last: list[tuple[tuple[str, ...], Row | None]]) -> None:
     """The last word on each key: its row, or None to drop it."""
-    connection.executemany(SQL[drop], [key for key, row in last if row is None])
-    connection.executemany(SQL[put], [row for _, row in last if row is not None])
+    if last:
+        _many(connection, drop, [key for key, row in last if row is None])
+        _many(connection, put, [row for _, row in last if row is not None])
+
+
+def _many(connection: sqlite3.Connection, query: str, rows: Sequence[Row]) -> None:
+    # Most batches have rows for few of the tables, and even no row takes time.
+    if rows:
+        connection.executemany(SQL[query], rows)

@@ -48,8 +48,12 @@ class _Commit:
 class _Loop:
     """As much of an event loop as a sequencer asks for; its disk thread works in virtual time."""
 
-    def __init__(self, begin: Callable[[list[Any], _Commit], None]) -> None:
+    def __init__(self, begin: Callable[[list[Any], _Commit], None], soon: Callable[[Callable[[], None]], None]) -> None:
         self._begin = begin
+        self._soon = soon
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        self._soon(call)
 
     def run_in_executor(self, thread: Any, call: Callable[..., None], writes: list[Any]) -> _Commit:
         commit = _Commit()
@@ -106,7 +110,8 @@ class Process:
         life = self.life
         self._pending = None
         self._armed = None
-        self._loop = _Loop(lambda writes, commit: self._begin_commit(life, writes, commit))
+        self._loop = _Loop(lambda writes, commit: self._begin_commit(life, writes, commit),
+                           lambda call: self.world.at(0.0, lambda: self._turn(life, call), self))
         self._sequencer = Sequencer(self._durable, self.write, lambda effect: self._act(life, effect),
                                     lambda error: self._broken(life, error), cast(Any, None), self.unwritten)
 
@@ -198,6 +203,12 @@ class Process:
         self._ticks = (since, count + 1) if self.world.time < since + 1.0 else (self.world.time, 1)
         if count >= BUSY:
             self.world.fail(f"{self.name} was woken {count} times within a second")
+
+    def _turn(self, life: int, call: Callable[[], None]) -> None:
+        """What comes at the end of a turn of the loop."""
+        if life == self.life and self._loop is not None:
+            with _running(self._loop):
+                call()
 
     def _begin_commit(self, life: int, writes: list[Any], commit: _Commit) -> None:
         self._pending = writes

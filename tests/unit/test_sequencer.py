@@ -30,6 +30,7 @@ class Disk(Executor):
 
     async def write(self, error: BaseException | None = None) -> None:
         """Let the write that is under way end, well or badly."""
+        await turn()
         future, call = self.waiting.pop(0)
         if error is None:
             future.set_result(call())
@@ -66,6 +67,11 @@ class Story:
         self.done.append(f"broken: {error}")
 
 
+async def turn() -> None:
+    """Let the turn of the loop end: then a write begins."""
+    await asyncio.sleep(0)
+
+
 def played(scene: Callable[[Story], Coroutine[Any, Any, None]]) -> list[str]:
     """Play a scene on a loop; what was done."""
     async def play() -> list[str]:
@@ -98,6 +104,7 @@ def test_nothing_leaves_before_what_was_issued_earlier_is_saved() -> None:
 def test_what_comes_during_a_write_shares_the_next_one() -> None:
     async def scene(story: Story) -> None:
         story.queue.submit([Save("S1"), "a"])
+        await turn()
         story.queue.submit([Save("S2"), "b"])
         story.queue.submit([Save("S3"), "c"])
         await story.disk.write()
@@ -108,12 +115,15 @@ def test_what_comes_during_a_write_shares_the_next_one() -> None:
     assert played(scene) == ["[S1]", "a", "[S2 S3]", "b", "c"]
 
 
-def test_one_batch_is_one_write() -> None:
+def test_one_turn_of_the_loop_is_one_write() -> None:
     async def scene(story: Story) -> None:
         story.queue.submit([Save("S1"), "a", Save("S2"), "b"])
+        story.queue.submit([Save("S3"), "c"])  # another event's, of the same turn
+        assert not story.disk.waiting
         await story.disk.write()
+        assert not story.disk.waiting
 
-    assert played(scene) == ["[S1 S2]", "a", "b"]
+    assert played(scene) == ["[S1 S2 S3]", "a", "b", "c"]
 
 
 def test_effects_of_effects_come_behind() -> None:
@@ -129,6 +139,7 @@ def test_effects_of_effects_come_behind() -> None:
 def test_a_write_that_fails_drops_all_that_is_behind_it() -> None:
     async def scene(story: Story) -> None:
         story.queue.submit(["a", Save("S1"), "b"])
+        await turn()
         story.queue.submit([Save("S2"), "c"])
         await story.disk.write(OSError("disk full"))
         await story.queue.drained()
@@ -141,6 +152,7 @@ def test_a_write_that_fails_drops_all_that_is_behind_it() -> None:
 def test_a_write_that_is_cancelled_counts_as_failed() -> None:
     async def scene(story: Story) -> None:
         story.queue.submit([Save("S"), "a"])
+        await turn()
         story.disk.waiting.pop()[0].cancel()
         await story.queue.drained()
 
@@ -152,6 +164,7 @@ def test_what_a_write_leaves_goes_with_all_that_belongs_to_it() -> None:
     async def scene(story: Story) -> None:
         story.short = {"xS"}
         story.queue.submit([Save("S1"), "a", Save("xS"), "xa", "b"])
+        await turn()
         story.queue.submit(["xb", Save("S2"), "c"])
         await story.disk.write()
         story.short = set()
@@ -172,6 +185,7 @@ def test_a_write_may_leave_nothing_and_say_so() -> None:
 def test_whoever_closes_waits_for_all() -> None:
     async def scene(story: Story) -> None:
         story.queue.submit([Save("S1"), "a"])
+        await turn()
         story.queue.submit([Save("S2"), "b"])
         waiting = asyncio.ensure_future(story.queue.drained())
         await story.disk.write()
@@ -187,6 +201,7 @@ def test_it_says_when_the_disk_is_too_far_behind(monkeypatch: pytest.MonkeyPatch
 
     async def scene(story: Story) -> None:
         story.queue.submit([Save("S"), "a"])
+        await turn()
         story.queue.submit(["b", "c"])
         assert not story.queue.crowded()
         story.queue.submit(["d"])
@@ -209,6 +224,7 @@ def test_it_says_when_what_waits_is_too_heavy(monkeypatch: pytest.MonkeyPatch) -
         story.queue.submit(["light"], {None: 1000})  # it has left already
         assert not story.queue.crowded()
         story.queue.submit([Save("S1")], {None: 60})
+        await turn()
         story.queue.submit([Save("S2")], {None: 39})
         assert not story.queue.crowded()
         story.queue.submit(["a"], {None: 1})
@@ -233,6 +249,7 @@ def test_one_who_floods_leaves_room_for_the_others(monkeypatch: pytest.MonkeyPat
 
     async def scene(story: Story) -> None:
         story.queue.submit([Save("S1")], {"m1": 49})
+        await turn()
         assert not story.queue.crowded("m1")
         story.queue.submit([Save("S2")], {"m1": 1})
         assert story.queue.crowded("m1")
