@@ -110,7 +110,7 @@ class Link:
     def send_frame(self, frame: bytes) -> None:
         """The same for a message that is encoded already."""
         if self._agent.stage is Stage.ONLINE and self._line is not None and self._line.send(frame):
-            self._agent.said(now())
+            self._agent.pulse.said(now().boot)
 
     def ended(self, message: Return) -> None:
         """A job ended."""
@@ -214,7 +214,7 @@ class Link:
             _log.error("%s", error, extra={"action": "send.failed"})
             return
         if sent:
-            self._agent.said(now())
+            self._agent.pulse.said(now().boot)
 
     def _tell_stage(self) -> None:
         stage = self._agent.stage

@@ -36,13 +36,9 @@ from common.messages import (
 )
 from minion.core import effects as do
 from minion.core.keychain import Keychain
+from minion.core.master_time import MasterTime
+from minion.core.pulse import Pulse
 
-QUIET = 15.0
-"""Seconds without a word from the master after which the agent pings (DESIGN 5)."""
-TELL = 60.0
-"""Seconds after which it pings on a busy line too: the master is told how this host does, and the time is compared."""
-GONE = 45.0
-"""Seconds of silence after which the line counts as dead: three silent periods."""
 GREETING = 15.0
 """Seconds that a handshake and a Welcome may take."""
 BACKOFF_FIRST, BACKOFF_MOST = 0.5, 20.0
@@ -93,12 +89,8 @@ class Agent:
         """How many things in this minion's schedule cannot be used."""
         self._connection = 0
         self._tries = 0
-        self._pings = 0
-        self._asked: dict[int, float] = {}
-        self._heard = self._said = 0.0
-        self._pinged = 0.0
-        self._master_ahead: float | None = None
-        self._between: tuple[float, float] | None = None
+        self.pulse = Pulse()
+        self.time = MasterTime()
         self.start = identity.start
         self.since: float | None = None
         """Boot time at which this connection became good; None while there is none."""
@@ -107,17 +99,12 @@ class Agent:
         self.stage = Stage.IDLE
         self.why = "not connected yet"
 
-    def master_now(self, now: Now) -> float:
-        """The latest that master time can be, in epoch seconds; this host's wall clock before the first Welcome."""
-        return now.wall if self._master_ahead is None else now.boot + self._master_ahead
-
     def burden(self, now: Now) -> Load:
         """How this host does, and what its wall clock shows beside the master's."""
         load = structs.replace(self._host.held.burden(now), schedule_problems=self.schedule_problems())
-        if self._between is None:
+        if (offset := self.time.offset(now)) is None:
             return load
-        ahead, uncertain = self._between
-        return structs.replace(load, clock_offset=now.wall - (now.boot + ahead), uncertain=uncertain)
+        return structs.replace(load, clock_offset=offset[0], uncertain=offset[1])
 
     def next(self) -> float:
         """When `tick` has something to do, in boot time."""
@@ -126,13 +113,13 @@ class Agent:
 
     def opened(self, now: Now) -> list[do.Effect]:
         """The handshake of the line that was asked for has succeeded."""
-        self._heard = self._said = now.boot
+        self.pulse.opened(now.boot)
         self._wake = now.boot + GREETING
         if self.stage is Stage.ENROLLING:
             return [do.SendLine(self._identity.claim)]
         self.stage = Stage.GREETING
         self._connection += 1
-        self._asked = {0: now.boot}
+        self.time.ask(0, now)
         identity = self._identity
         return [do.SendLine(Hello(version=identity.version, boot_id=identity.boot_id, start=identity.start,
                                   connection=self._connection, facts=identity.facts, load=self.burden(now)))]
@@ -152,7 +139,7 @@ class Agent:
 
     def received(self, message: Any, now: Now) -> list[do.Effect]:
         """One message of the master."""
-        self._heard = now.boot
+        self.pulse.heard(now.boot)
         match message:
             case Welcome() if self.stage is Stage.GREETING:
                 return self._welcomed(message, now)
@@ -164,13 +151,13 @@ class Agent:
             case _ if self.stage is not Stage.ONLINE:
                 return []
             case Publish():
-                return [*self._host.publish(message, now, self.master_now(now))]
+                return [*self._host.publish(message, now, self.time.latest(now))]
             case Stop():
-                return [*self._host.stop(message, now, self.master_now(now))]
+                return [*self._host.stop(message, now, self.time.latest(now))]
             case Ack() | Noted():
                 return self._settled(message, now)
             case Pong():
-                self._told(message.n, message.time, now)
+                self.time.told(message.n, message.time, now)
             case Rotate() | Taken() | MasterKey():
                 return self._rekey(message, now)
         return []
@@ -199,10 +186,6 @@ class Agent:
         if self.stage is not Stage.ONLINE or len(self.keys.masters) == 1:
             return []
         return [do.SendLine(Trusts(key=self.keys.masters[-1]))]
-
-    def said(self, now: Now) -> None:
-        """Something was sent: the master knows that this side lives."""
-        self._said = now.boot
 
     def tick(self, now: Now) -> list[do.Effect]:
         """Time has passed."""
@@ -250,10 +233,11 @@ class Agent:
         self.stage = Stage.ONLINE
         self.why = ""
         self._tries = 0
-        self._told(0, message.time, now)
-        self.since = self._pinged = now.boot
+        self.time.told(0, message.time, now)
+        self.since = now.boot
+        self.pulse.compared(now.boot)
         self._host.held.return_limit = min(RETURN_LIMIT, max(0, message.return_limit))
-        self._plan_ping()
+        self._wake = self.pulse.due()
         effects: list[do.Effect] = [do.CatchUp(message.start)] if message.start > self._identity.start else []
         if self.keys.take_up():
             effects.append(do.TakeUpKey())
@@ -261,7 +245,7 @@ class Agent:
             effects.append(do.KeepMasters(self.keys.masters))
         if message.next_key is not UNSET:
             effects += self._announced(message.next_key)
-        return [*effects, *self._host.welcomed(now, self.master_now(now))]
+        return [*effects, *self._host.welcomed(now, self.time.latest(now))]
 
     def _reconnect(self, now: Now) -> list[do.Effect]:
         """The master has the next key: connect with it. Until then the old one serves, so no crash locks us out."""
@@ -284,25 +268,13 @@ class Agent:
             why = f"{waits}; {message.reason}" if message.reason else waits
         return [do.CloseLine("claimed"), *self._later(now, why, CLAIM_AGAIN)]
 
-    def _told(self, n: int, time: float, now: Now) -> None:
-        """Master time was `time` at some moment since the question left: at most that plus all that passed since."""
-        asked = self._asked.pop(n, None)
-        if asked is not None:
-            self._master_ahead = time - asked
-            half = (now.boot - asked) / 2
-            self._between = time + half - now.boot, half
-
-    def _plan_ping(self) -> None:
-        self._wake = min(min(self._heard, self._said) + QUIET, self._pinged + TELL)
-
     def _keep_alive(self, now: Now) -> list[do.Effect]:
-        if now.boot - self._heard >= GONE:
+        if self.pulse.is_dead(now.boot):
             return [do.CloseLine("silent"), *self._later(now, "the master fell silent")]
-        self._plan_ping()
+        self._wake = self.pulse.due()
         if now.boot < self._wake:
             return []
-        self._pings += 1
-        self._asked = {self._pings: now.boot}
-        self._said = self._pinged = now.boot
-        self._wake = min(now.boot + QUIET, self._heard + GONE)
-        return [do.SendLine(Ping(n=self._pings, load=self.burden(now)))]
+        number = self.pulse.ping(now.boot)
+        self.time.ask(number, now)
+        self._wake = self.pulse.asked(now.boot)
+        return [do.SendLine(Ping(n=number, load=self.burden(now)))]

@@ -278,7 +278,7 @@ class SimMinion(Process):
 
     def _put(self, message: Message | Enrol) -> None:
         if self.line is not None and self.agent is not None and self.world.network.to_master(self.line, message):
-            self.agent.said(self.now())
+            self.agent.pulse.said(self.now().boot)
             self.world.truth.window(self)
 
     def _end_line(self) -> None:

@@ -15,8 +15,9 @@ from common.messages import Stop as StopMessage
 from common.states import State
 from master.fleet import AGAIN_SECONDS
 from minion.core import effects as do
-from minion.core.agent import BACKOFF_FIRST, BACKOFF_MOST, GONE, GREETING, JITTER, QUIET, Agent, Identity, Stage
+from minion.core.agent import BACKOFF_FIRST, BACKOFF_MOST, GREETING, JITTER, Agent, Identity, Stage
 from minion.core.keychain import Keychain
+from minion.core.pulse import GONE, QUIET
 from tests.lib.cores import FIELDS, Driven
 from tests.lib.stored import NOON, jid
 from tests.lib.told import told
@@ -105,7 +106,7 @@ def test_a_line_on_which_both_speak_is_not_pinged() -> None:
     for _ in range(4):
         line.jobs.time += 10
         line.hear(Ack(jid=jid(1)))
-        line.agent.said(line.jobs.now)
+        line.agent.pulse.said(line.jobs.now.boot)
         assert line.after(0) == []
     assert 0 < line.wait() <= QUIET
 
@@ -116,7 +117,7 @@ def test_a_busy_line_is_pinged_once_a_minute_to_tell_how_the_host_does() -> None
     for _ in range(13):
         line.jobs.time += 10
         line.hear(Ack(jid=jid(1)))
-        line.agent.said(line.jobs.now)
+        line.agent.pulse.said(line.jobs.now.boot)
         pings += line.after(0)
     assert pings == ["line: ping 1", "line: ping 2"]
 
@@ -309,26 +310,26 @@ def test_the_agent_wakes_for_its_host_too() -> None:
 
 def test_master_time_is_an_upper_bound() -> None:  # DESIGN 5, rule 6
     line = Line()
-    assert line.agent.master_now(line.jobs.now) == line.jobs.now.wall
+    assert line.agent.time.latest(line.jobs.now) == line.jobs.now.wall
     line.after(0)
     line.opened()
     line.jobs.time += 4  # the answer takes its time: it may have been written at once
     line.hear(Welcome(master="us", time=NOON + 5000, return_limit=1))
-    assert line.agent.master_now(line.jobs.now) == NOON + 5004
+    assert line.agent.time.latest(line.jobs.now) == NOON + 5004
     assert line.after(QUIET - 4) == ["line: ping 1"]
     line.jobs.time += 1
     line.hear(Pong(n=1, time=NOON + 6000))
-    assert line.agent.master_now(line.jobs.now) == NOON + 6001
+    assert line.agent.time.latest(line.jobs.now) == NOON + 6001
 
 
 def test_an_answer_to_an_older_question_does_not_set_the_time() -> None:
     line = Line().online()
-    before = line.agent.master_now(line.jobs.now) - line.jobs.time
+    before = line.agent.time.latest(line.jobs.now) - line.jobs.time
     line.after(QUIET)
     line.after(QUIET)
     line.hear(Pong(n=1, time=NOON))
     line.hear(Pong(n=99, time=NOON))
-    assert line.agent.master_now(line.jobs.now) - line.jobs.time == before
+    assert line.agent.time.latest(line.jobs.now) - line.jobs.time == before
 
 
 # who it is

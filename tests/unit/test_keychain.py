@@ -11,8 +11,9 @@ from common.keys import generate, load
 from common.keytext import is_key
 from common.link import Closed, Key
 from common.messages import MasterKey, Rotate, Taken, Welcome
-from minion.core.agent import BACKOFF_FIRST, GONE, Stage
+from minion.core.agent import BACKOFF_FIRST, Stage
 from minion.core.keychain import Keychain
+from minion.core.pulse import GONE
 from minion.pki import Pki
 from tests.lib.told import told
 from tests.unit.test_agent import Line
