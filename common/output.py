@@ -16,11 +16,12 @@ from common.text import escape_json, is_safe
 Format = Literal["table", "json", "jsonl", "yaml", "raw"]
 FORMATS: tuple[Format, ...] = ("table", "json", "jsonl", "yaml", "raw")
 Kind = Literal["job", "pairs", "jobs", "active", "presence", "keys", "runs", "schedules", "schedule", "simulation",
-               "explanation", "value"]
+               "explanation", "names", "signals", "value"]
 """job: the document of one job · pairs: {ID: PAIR} · jobs: a list of jobs, or the answer of the verb `jobs` ·
 active: {JID: ...} · presence: {ID: ...} · keys: a list of keys, or the answer of the verb `keys` ·
 runs: a list of planned runs, or the answer of the verb `runs` · schedules: a list of entries ·
 schedule: any data in which some numbers are times · simulation, explanation: a look ahead at schedules ·
+names: a list of names · signals: what `jobs.signal` answers ·
 value: any data."""
 
 NO_LIMIT = 1_000_000
@@ -131,6 +132,8 @@ def _yaml(value: Any) -> str:
 
 def _items(kind: Kind, value: Any) -> list[Any]:
     """What is a line of its own in jsonl."""
+    if kind == "job" and (documents := _documents(value)):
+        return [item for document in documents for item in _items(kind, document)]
     if kind == "job" and "minions" in value:
         return [{"jid": value.get("jid"), "minion": minion, **pair} for minion, pair in value["minions"].items()]
     if kind in ("pairs", "presence"):
@@ -142,8 +145,17 @@ def _items(kind: Kind, value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+def _documents(value: Any) -> list[Any]:
+    """The documents in {JID: document}, as jobs.print_job gives it."""
+    if not isinstance(value, dict) or "minions" in value:
+        return []
+    return [item for item in value.values() if isinstance(item, dict) and "minions" in item]
+
+
 def _returns(kind: Kind, value: Any) -> list[Any]:
     """What raw shows: of a job only what its minions returned."""
+    if kind == "job" and (documents := _documents(value)):
+        return [item for document in documents for item in _returns(kind, document)]
     if kind == "job" and "minions" in value:
         value, kind = value["minions"], "pairs"
     if kind == "pairs":

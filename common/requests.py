@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -14,6 +15,8 @@ from common.secrets import hide
 
 Seconds = Annotated[float, Meta(ge=0, le=10 * 365 * 86400)]
 R = TypeVar("R", bound=Struct)
+_LENGTH = re.compile("Expected `str` of length (>=|<=) ([0-9]+)")
+"""What msgspec says of text that is too long, or has not the one character that all must have."""
 
 
 class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,6 +45,8 @@ def checked(body: dict[str, Any], kind: type[R]) -> R:
         return msgspec.convert(body, kind, dec_hook=_build)
     except (msgspec.ValidationError, ValueError) as error:
         text, _, where = str(error).partition(" - at `$.")
+        if (match := _LENGTH.fullmatch(text)) is not None:
+            text = "it is empty" if match[1] == ">=" else f"it has more than {match[2]} characters"
         raise UsageError(f"cannot use {where.rstrip('`') or 'the request'}: {text[:1].lower()}{text[1:]}") from error
 
 

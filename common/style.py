@@ -10,6 +10,7 @@ from common.text import escape
 
 GAP = "  "
 _NARROWEST = 10
+_UNBOUNDED = 1_000_000
 _CODES = {"green": "32", "red": "31", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}
 _STATES = {
     "succeeded": "green", "accepted": "green", "up": "green",
@@ -42,15 +43,18 @@ def cut(text: str, width: int) -> str:
 
 def columns(
     titles: Sequence[str], rows: Sequence[Sequence[str]], style: Style, width: int,
-    *, flexible: Iterable[str] = (), states: str = "",
+    *, flexible: Iterable[str] = (), spare: Sequence[str] = (), states: str = "",
 ) -> str:
-    """Rows under their titles. Columns named in `flexible` are cut when a line would be wider than `width`.
+    """Rows under their titles.
 
+    Where a line would be wider than `width`, the columns named in `flexible` are cut. Where that is not enough those in
+    `spare` shrink to a mark, in that order, and then the last ones are cut, so that a table that names any fits.
     Cells must be escaped already. The column `states` gets the colours of its states.
     """
     sizes = [max(map(len, cells)) for cells in zip(titles, *rows, strict=True)]
-    _squeeze(sizes, [titles.index(name) for name in flexible], width)
-    lines = [style.paint("bold", _line(titles, sizes))]
+    _fit(sizes, [titles.index(name) for name in flexible], [titles.index(name) for name in spare], width)
+    head = [cut(title, size) for title, size in zip(titles, sizes, strict=True)]
+    lines = [style.paint("bold", _line(head, sizes))]
     for row in rows:
         cells = [cut(cell, size).ljust(size) for cell, size in zip(row, sizes, strict=True)]
         if states:
@@ -64,12 +68,19 @@ def _line(cells: Sequence[str], sizes: Sequence[int]) -> str:
     return GAP.join(cell.ljust(size) for cell, size in zip(cells, sizes, strict=True)).rstrip()
 
 
-def _squeeze(sizes: list[int], flexible: Sequence[int], width: int) -> None:
-    """Take what is too much from the flexible columns, the widest first, and leave each some room."""
+def _fit(sizes: list[int], flexible: Sequence[int], spare: Sequence[int], width: int) -> None:
+    """Take what is too much: from the flexible columns, the widest first, leaving each some room; then the spare ones
+    whole, since a time or a number that was cut would be another one; then from the end."""
+    def surplus() -> int:
+        return sum(sizes) + len(GAP) * (len(sizes) - 1) - width
+
     for at in sorted(flexible, key=lambda at: -sizes[at]):
-        surplus = sum(sizes) + len(GAP) * (len(sizes) - 1) - width
-        if surplus > 0:
-            sizes[at] = min(sizes[at], max(_NARROWEST, sizes[at] - surplus))
+        sizes[at] -= max(0, min(surplus(), sizes[at] - _NARROWEST))
+    for at in spare:
+        if surplus() > 0:
+            sizes[at] = min(sizes[at], 1)
+    for at in reversed(range(len(sizes) if spare else 0)):
+        sizes[at] -= max(0, min(surplus(), sizes[at] - 1))
 
 
 def word(value: Any) -> str:
@@ -127,5 +138,5 @@ def _like_maps(items: list[Any], width: int) -> list[str]:
         if any(isinstance(cell, (list, Mapping)) or "\n" in str(cell) for cell in item.values()):
             return []
     rows = [[scalar(cell) for cell in item.values()] for item in items]
-    lines = columns([escape(key) for key in first], rows, Style(False), width).split("\n")
+    lines = columns([escape(key) for key in first], rows, Style(False), _UNBOUNDED).split("\n")
     return lines if max(map(len, lines)) <= width else []

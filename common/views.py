@@ -14,6 +14,8 @@ _WORTH_TELLING = 1.0
 """Seconds from which on the length of a run is shown."""
 _ORDER = ("succeeded", "planned", "sent", "accepted", "queued", "running", "undelivered", "refused", "lost",
           "timed_out", "killed", "failed")
+_SPARE = ("TOLD", "HELD BY", "VERSION", "LAST SEEN", "SINCE")
+"""Of the table of minions, what a narrow terminal does without, the least important first."""
 _LOAD = ("RUNS", "QUEUED", "SPOOL", "CLOCK", "HELD BY", "TOLD")
 _LABELS = ("running", "queued", "waiting", "returned")
 
@@ -135,7 +137,8 @@ def _jobs(value: Any, style: Style, width: int) -> str:
         for job in listed(value, "jobs")
     ]
     titles = ("JID", "PUBLISHED", "USER", "FUNCTION", "TARGET", "STATES")
-    return columns(titles, rows, style, width, flexible=("FUNCTION", "TARGET")) if rows else ""
+    return columns(titles, rows, style, width, flexible=("FUNCTION", "TARGET"),
+                   spare=("USER", "PUBLISHED", "TARGET")) if rows else ""
 
 
 def listed(value: Any, name: str) -> list[Any]:
@@ -183,16 +186,20 @@ def _presence(value: Any, style: Style, width: int) -> str:
         for minion, here in value.items()
     ]
     titles = ("MINION", "STATE", "SINCE", "LAST SEEN", "VERSION", *(_LOAD if loads else ()))
-    return _explained(titles, rows, style, width)
+    spare = _SPARE if loads else _SPARE[2:]
+    return _explained(titles, rows, style, width, spare=spare)
 
 
-def _explained(titles: tuple[str, ...], rows: list[list[str]], style: Style, width: int) -> str:
+def _explained(titles: tuple[str, ...], rows: list[list[str]], style: Style, width: int, *,
+               spare: tuple[str, ...], flexible: tuple[str, ...] = ()) -> str:
     """Rows whose last cell says why, under these titles; without that column when there is nothing to say."""
     if not rows:
         return ""
     if any(row[-1] for row in rows):
-        return columns((*titles, "WHY"), rows, style, width, states="STATE")
-    return columns(titles, [row[:-1] for row in rows], style, width, states="STATE")
+        titles = (*titles, "WHY")
+    else:
+        rows = [row[:-1] for row in rows]
+    return columns(titles, rows, style, width, flexible=flexible, spare=spare, states="STATE")
 
 
 def _presence_state(here: Mapping[str, Any]) -> str:
@@ -230,7 +237,7 @@ def _keys(value: Any, style: Style, width: int) -> str:
     # Of interest while the master's key changes, and where somebody has missed that it did.
     if all(row[-2] != _CONFIRMED[False] for row in rows):
         titles, rows = titles[:-1], [[*row[:-2], row[-1]] for row in rows]
-    return _explained(titles, rows, style, width)
+    return _explained(titles, rows, style, width, flexible=("FINGERPRINT",), spare=("FILED",))
 
 
 def _simulation(value: Any, style: Style, width: int) -> str:
@@ -243,6 +250,25 @@ def _explanation(value: Any, style: Style, width: int) -> str:
     from common.views_simulation import explanation
 
     return explanation(value, style)
+
+
+def _names(value: Any, style: Style, width: int) -> str:
+    return "\n".join(map(scalar, value))
+
+
+def _signals(value: Any, style: Style, width: int) -> str:
+    """What became of a signal, on each minion."""
+    told = {minion: _SIGNALS.get(outcome, outcome) for minion, outcome in value["minions"].items()}
+    name_width = max(map(len, told), default=0)
+    return "\n".join(f"{escape(minion).ljust(name_width)}{GAP}{_over(text)}" for minion, text in sorted(told.items()))
+
+
+_SIGNALS = {"sent": "sent, no answer yet", "cancelled": "cancelled before it started", "ended": "over already"}
+
+
+def _over(outcome: str) -> str:
+    state = outcome.removeprefix("terminal:")
+    return escape(outcome) if state == outcome else f"over already: {escape(state)}"
 
 
 def _value(value: Any, style: Style, width: int) -> str:
@@ -262,6 +288,7 @@ def _late(name: str) -> Callable[[Any, Style, int], str]:
 
 _TABLES: dict[str, Callable[[Any, Style, int], str]] = {
     "job": _job, "pairs": _pairs, "jobs": _jobs, "active": _active, "presence": _presence, "keys": _keys,
+    "names": _names, "signals": _signals,
     "runs": _late("runs"), "schedules": _late("schedules"), "schedule": _late("schedule"),
     "simulation": _simulation, "explanation": _explanation, "value": _value,
 }

@@ -42,11 +42,17 @@ class MasterPki:
             self.next = ensure(self._folder, NEXT)
 
     def take_up(self) -> None:
-        """The next pair is the one from here on; the old one is gone. Raises JrError, and all stays as it was."""
+        """The next pair is the one from here on; the old one is gone.
+
+        Raises JrError: this process goes on with the old pair then, and may ask again. Which one a crash would leave is
+        open until that has worked, and both are known to whoever was told.
+        """
         if self.next is None:
             return
         try:
-            os.rename(self._folder / f"{NEXT}.key", self._folder / f"{OWN}.key")
+            # Where only the sync has failed the last time, the file has its new name already.
+            if load(self._folder, OWN) != self.next:
+                os.rename(self._folder / f"{NEXT}.key", self._folder / f"{OWN}.key")
             sync_folder(self._folder)
         except OSError as error:
             raise JrError(f"cannot take up the next key in {self._folder}: {error.strerror}") from error

@@ -130,7 +130,7 @@ class MasterHands:
     async def end(self, jid: Jid, reason: str) -> None:
         """See `Hands`."""
         wish = StopWish(stop=secrets.token_hex(8), jid=jid, how="term", signal=STOP_SIGNALS["term"],
-                        grace=self._defaults.grace, by=USER)
+                        grace=self._defaults.grace, by=f"{USER}: {reason}"[:200])
         _, effects = self._shell.core.wishes.stop(wish, self._shell.clock.now())
         await self._shell.committed(effects)
 

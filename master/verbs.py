@@ -299,8 +299,11 @@ def _hear(event: Event, stop: str, done: dict[str, str]) -> None:
     if isinstance(event, StopAnswered) and event.answer.stop == stop:
         answer = event.answer
         done[event.minion] = f"{answer.outcome}: {answer.reason}" if answer.reason else answer.outcome
-    elif isinstance(event, PairMoved) and event.pair.state in TERMINAL:
-        done[event.pair.minion] = f"terminal:{event.pair.state}"
+    elif isinstance(event, PairMoved) and event.pair.state in TERMINAL and done.get(event.pair.minion) == "sent":
+        # The job may have died of this very signal before its minion could say so.
+        evidence = None if event.pair.outcome is None else event.pair.outcome.evidence
+        heard = evidence is not None and evidence.asked_signal is not None
+        done[event.pair.minion] = "signalled" if heard else f"terminal:{event.pair.state}"
 
 
 def _fitting(weights: Iterable[int]) -> int:

@@ -29,6 +29,8 @@ class Report(NamedTuple):
     exit: Exit = Exit.OK
     note: str = ""
     """A line for the operator, beside the data."""
+    empty: str = ""
+    """The same in the place of a table that has no rows; who reads another format sees that there is nothing."""
 
 
 class Master(Protocol):

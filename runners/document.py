@@ -57,6 +57,11 @@ class Document:
             counts[pair["state"]] = counts.get(pair["state"], 0) + 1
         return counts
 
+    @property
+    def over(self) -> bool:
+        """Whether its stream has ended with the job's own end."""
+        return self._end.get("done") is not None
+
     def add(self, frame: Mapping[str, Any]) -> str | None:
         """Take in a frame; the id of the minion when it tells of a pair."""
         if frame.get("kind") == "end":

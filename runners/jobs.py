@@ -28,7 +28,9 @@ def active(master: Master, minion: str | None = None) -> Report:
     jr-run jobs.active
     jr-run jobs.active minion=web1
     """
-    return Report("active", master.active(minion))
+    jobs = master.active(minion)
+    where = "" if minion is None else f" on {minion}"
+    return Report("active", jobs, empty="" if jobs else f"no job is open{where}")
 
 
 def lookup_jid(master: Master, jid: str) -> Report:
@@ -69,7 +71,9 @@ def list_jobs(master: Master, limit: int = 50, cursor: str | None = None, **filt
         raise UsageError(f"cannot list {limit} jobs: limit must be 1 or more")
     page = master.jobs(limit=limit, cursor=cursor, filters=parse_filters(filters, clock.wall()))
     note = f"there are more: cursor={page['next']}" if page["next"] is not None else ""
-    return Report("jobs", {"jobs": page["jobs"], "next": page["next"]}, note=note)
+    empty = "no more jobs" if cursor else "no job fits these filters" if filters else "no job is stored"
+    return Report("jobs", {"jobs": page["jobs"], "next": page["next"]}, note=note,
+                  empty="" if page["jobs"] else empty)
 
 
 def last_run(master: Master, **filters: str) -> Report:
@@ -146,7 +150,7 @@ def signal(master: Master, jid: str, signal: str, minions: Ids | None = None) ->
     outcomes: dict[str, str] = answer["minions"]
     failed = any(outcome.startswith("failed") for outcome in outcomes.values())
     note = f"{jid} was over already: nothing was signalled" if all(map(_was_over, outcomes.values())) else ""
-    return Report("value", {"jid": jid, "stop": answer["stop"], "minions": outcomes},
+    return Report("signals", {"jid": jid, "stop": answer["stop"], "minions": outcomes},
                   Exit.FAILED if failed else Exit.OK, note)
 
 

@@ -12,7 +12,7 @@ def up(master: Master) -> Report:
 
     jr-run manage.up
     """
-    return Report("value", _split(master.presence())["up"])
+    return Report("names", _split(master.presence())["up"])
 
 
 def down(master: Master) -> Report:
@@ -20,7 +20,7 @@ def down(master: Master) -> Report:
 
     jr-run manage.down
     """
-    return Report("value", _split(master.presence())["down"])
+    return Report("names", _split(master.presence())["down"])
 
 
 def status(master: Master) -> Report:

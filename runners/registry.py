@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from common.durations import parse_duration
 from common.errors import NotFoundError, UsageError
+from common.text import closest
 from runners.api import Master, Report
 
 Runner = Callable[..., Report]
@@ -46,8 +47,15 @@ def load(name: str) -> Runner:
     """The built-in runner of this name. Raises NotFoundError."""
     runner = find(name)
     if runner is None:
-        raise NotFoundError(f"cannot find a built-in runner {name!r}; jr-run --list shows them")
+        raise unknown(name, BUILT_IN)
     return runner
+
+
+def unknown(name: str, known: Iterable[str]) -> NotFoundError:
+    """The error for a runner that is not among those that are known, with what was probably meant."""
+    meant = closest(name, known)
+    hint = f"did you mean {meant}? " if meant else ""
+    return NotFoundError(f"cannot run {name}: there is no such runner; {hint}`jr-run --list` shows them all")
 
 
 def call(name: str, master: Master, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Report:

@@ -93,8 +93,8 @@ class FunctionCommand(click.Command):
         try:
             return super().parse_args(ctx, [*line.own, "--", *line.names])
         except click.UsageError as error:
-            if not line.given:
-                raise
+            if not line.given or isinstance(error, click.NoSuchOption):
+                raise  # an unknown option can only stand before FUNCTION
             message = f"{error.format_message()} (what belongs to {line.names[-1]} goes after --)"
             raise click.UsageError(message, ctx) from error
 

@@ -64,7 +64,7 @@ def _guarded(command: click.Command, name: str, words: list[str]) -> int:
     except BrokenPipeError:
         return _pipe_broken()
     except OSError as error:
-        say(name, f"cannot go on: {error}")
+        say(name, f"cannot go on: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}")
         return Exit.FAILED
     except Exception as error:  # the last line of defence: a fault of ours is one line, too
         if os.environ.get(DEBUG):

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from common.cli.main import say
+from common.errors import JrError
 from common.output import Format, Kind, render, render_pair, summary
 
 _UNBOUNDED = 0
@@ -46,10 +47,16 @@ class Printer:
             self.note(f"{jid}: {summary(counts)}")
 
     def text(self, text: str) -> None:
-        """Print a line, or several, unless it is empty. Raises OSError when it cannot be written."""
-        if text:
+        """Print a line, or several, unless it is empty. Raises BrokenPipeError when nobody reads on, else JrError."""
+        if not text:
+            return
+        try:
             # What has colours was asked for them, or is raw output that nobody may change.
             click.echo(text, color=True)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise JrError(f"cannot write to stdout: {error.strerror}") from error
 
     def note(self, message: str) -> None:
         """One line on stderr; nothing when it is empty."""

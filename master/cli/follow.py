@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from common.cli.options import root_hint
 from common.cli.printer import Printer
@@ -29,36 +30,45 @@ class Follower:
     def start(self, stream: Iterator[Item]) -> Exit:
         """Print the jid alone, and leave the job to itself."""
         try:
-            self._read(stream)
+            with self._named():
+                self._read(stream)
+                self._printer.text(self._document.jid)
         except KeyboardInterrupt:
             return self._detached()
-        self._printer.text(self._document.jid)
         return Exit.OK
 
     def follow(self, stream: Iterator[Item], wait: float | None) -> Exit:
         """Print what comes back until every pair has ended, or `wait` seconds are over."""
         try:
-            self._read(stream, tell=True)
-            self._finish()
+            with self._named():
+                self._read(stream, tell=True)
+                self._finish()
             return self._document.exit()
         except TimeoutError:
-            return self._waited(wait or 0.0)
+            with self._named():
+                return self._waited(wait or 0.0)
         except KeyboardInterrupt:
             return self._detached()
 
-    def _read(self, stream: Iterator[Item], *, tell: bool = False) -> None:
-        """Take the stream in, to its end. Raises the JrError it ends with, and names the job that goes on."""
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """An error names the job, which nobody else may know of: it goes on, unless it is over."""
         try:
-            for frame in stream:
-                minion = self._document.add(frame)
-                if minion is not None and self._printer.streams:
-                    self._show(minion)
-                elif frame.get("event") == "job" and tell:
-                    self._tell_absent()
+            yield
         except JrError as error:
-            if self._document.jid:
-                raise type(error)(f"{error}; {self._document.jid} goes on; {self._commands()}") from error
-            raise
+            if not self._document.jid:
+                raise
+            goes_on = f"{self._document.jid} goes on; " if not self._document.over else ""
+            raise type(error)(f"{error}; {goes_on}{self._commands()}") from error
+
+    def _read(self, stream: Iterator[Item], *, tell: bool = False) -> None:
+        """Take the stream in, to its end."""
+        for frame in stream:
+            minion = self._document.add(frame)
+            if minion is not None and self._printer.streams:
+                self._show(minion)
+            elif frame.get("event") == "job" and tell:
+                self._tell_absent()
 
     def _tell_absent(self) -> None:
         """Say whom this command may have to wait for, since nothing else will be seen for a while."""
@@ -100,7 +110,8 @@ class Follower:
 
     def _commands(self) -> str:
         jid = self._document.jid
-        return f"look it up: {self._run} jobs.lookup_jid {jid}; kill it: {self._run} jobs.kill {jid}"
+        kill = "" if self._document.over else f"; kill it: {self._run} jobs.kill {jid}"
+        return f"look it up: {self._run} jobs.lookup_jid {jid}{kill}"
 
     def _show(self, minion: str) -> None:
         document = self._document

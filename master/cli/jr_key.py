@@ -112,7 +112,7 @@ def rotate(ids: tuple[str, ...], every: bool, fmt: Format, root: str | None) -> 
 @click.option("--force", is_flag=True, help="Also when minions have not confirmed it: each then needs a join string.")
 @_common
 def rotate_master(finish: bool, force: bool, fmt: Format, root: str | None) -> Exit:
-    """Replace the master's own key: first tell all minions, then --finish. No job is disturbed."""
+    """Replace the master's own key. First all minions are told, then --finish changes over. No job is disturbed."""
     if force and not finish:
         raise UsageError("cannot force anything but the end: say --finish --force")
     answer = _master(root).ask("master.rotate", finish=finish, force=force)
@@ -134,7 +134,7 @@ def rotate_master(finish: bool, force: bool, fmt: Format, root: str | None) -> E
 @click.argument("minion", required=False, metavar="[ID]")
 @_common
 def finger(minion: str | None, fmt: Format, root: str | None) -> Exit:
-    """Show the fingerprints of the master and of all minions, or of one."""
+    """Show fingerprints: of one minion, or of all. Without a name those of the master are shown as well."""
     answer = _master(root).ask("keys")
     wanted = [key for key in answer["keys"] if minion in (None, key["id"])]
     if minion is not None and not wanted:
@@ -159,7 +159,7 @@ def finger(minion: str | None, fmt: Format, root: str | None) -> Exit:
 @click.option("--address", metavar="HOST", help="Where the minion reaches this master, when it cannot tell by itself.")
 @_common
 def token(minion: str | None, ttl: float, address: str | None, fmt: Format, root: str | None) -> Exit:
-    """Print a join string: it is good once, and lets one minion in without further ado."""
+    """Print a join string. It is good once, and lets one minion in without further ado."""
     answer = _master(root).ask("token", minion=minion, ttl=ttl, address=address)
     printer = Printer(NAME, fmt)
     if fmt == "table":
@@ -184,7 +184,10 @@ def _change(verb: str, ids: tuple[str, ...], every: bool, fmt: Format, root: str
         raise UsageError(f"cannot {verb} keys: name minions or fingerprints, or say --all, and not both")
     answer = _master(root).ask(f"keys.{verb}", ids=None if every else list(ids), all=every)
     printer = Printer(NAME, fmt)
-    printer.show("value", answer["changed"] if fmt == "table" else answer)
+    if fmt == "table":
+        printer.show("names", answer["changed"])
+    else:
+        printer.show("value", answer)
     left = answer.get("left", [])
     for key in left:
         printer.note(f"left {key['id']} {key['fingerprint']}: another key holds or claims this id")

@@ -19,6 +19,12 @@ from master.fleet import Fleet
 
 F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_ROOT = "~/.jr-local"
+_EXAMPLES = """\b
+Examples:
+  jr-local demo
+  jr-local up --minions 5
+  jr-local down --purge
+"""
 _HELP = f"Its folder; else JR_ROOT, else {DEFAULT_ROOT}."
 _root = click.option("--root", metavar="DIR", callback=inherited, help=_HELP)
 
@@ -28,7 +34,7 @@ def _fleet(root: str | None) -> Fleet:
     return Fleet(Path(chosen).expanduser())
 
 
-@click.group(epilog="Examples:  jr-local demo  |  jr-local up --minions 5  |  jr-local down --purge")
+@click.group(epilog=_EXAMPLES, no_args_is_help=False)
 @click.option("--root", metavar="DIR", help=_HELP)
 def command(root: str | None) -> None:
     """Run a fleet on this machine: one master and some minions, on the loopback address, below one folder.
@@ -44,7 +50,8 @@ def up(root: str | None, minions: int | None) -> int:
     """Start the fleet, or what is missing of it; safe to repeat."""
     fleet = _fleet(root)
     names = fleet.up(minions or len(fleet.minions) or 3, tell=partial(click.echo, err=True))
-    click.echo(f"A master and {len(names)} minions are up: {', '.join(names)}.", err=True)
+    count = f"{len(names)} minion{'s' * (len(names) > 1)}"
+    click.echo(f"A master and {count} are up: {', '.join(names)}.", err=True)
     click.echo("Tell the other commands where it is:", err=True)
     click.echo(f"export JR_ROOT={shlex.quote(str(fleet.root))}")
     return Exit.OK
@@ -75,7 +82,7 @@ def status(root: str | None) -> int:
 
 @command.command()
 def demo() -> int:
-    """Play the main story in a fleet of its own, in a temporary folder, and leave nothing behind."""
+    """Play the main story. It has a fleet of its own in a temporary folder, and leaves nothing behind."""
     return play()
 
 

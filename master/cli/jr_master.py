@@ -23,7 +23,15 @@ from master.store.backups import Backups
 _NEWEST = "newest"
 
 
-@click.command(epilog="Examples:  jr-master --root /srv/jr --check-config  |  JR_MASTER_PORT=4600 jr-master")
+_EXAMPLES = """\b
+Examples:
+  jr-master --check-config
+  JR_MASTER_PORT=4600 jr-master
+  jr-master --backup
+"""
+
+
+@click.command(epilog=_EXAMPLES)
 @root_option
 @click.option("--check-config", is_flag=True, help="Say what the settings are and where each came from.")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")

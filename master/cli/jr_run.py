@@ -12,7 +12,7 @@ from common.cli.main import main as run_command
 from common.cli.options import duration, output_option, positive_duration, root_option
 from common.cli.printer import Printer
 from common.cli.secrets import secret_option, with_secrets
-from common.errors import Exit, JrError, NotFoundError, UsageError
+from common.errors import Exit, JrError, UsageError
 from common.output import Format
 from common.text import escape
 from config.paths import find
@@ -75,6 +75,8 @@ def command(
     if registry.find(function) is not None:
         _refuse(function, {"--async": detached, "--timeout": timeout is not None, "--secret": bool(secret)})
         return _built_in(function, arguments, wait, master, printer)
+    if registry.is_built_in(function):
+        raise registry.unknown(function, registry.BUILT_IN)
     until = None if wait is None else clock.boottime() + wait
     arguments, marked = with_secrets(arguments, secret)
     stream = master.run(function, arguments.args, arguments.kwargs, typed=True, timeout=timeout, follow=not detached,
@@ -111,7 +113,7 @@ def _documentation(function: str, master: ControlMaster) -> str:
         return registry.documentation(function)
     custom: dict[str, str] = master.ask("runners")["runners"]
     if function not in custom:
-        raise NotFoundError(f"cannot find a runner {function!r}; jr-run --list shows them")
+        raise registry.unknown(function, [*registry.BUILT_IN, *custom])
     return escape(custom[function], keep="\n")
 
 
@@ -124,6 +126,8 @@ def _built_in(name: str, arguments: Arguments, wait: float | None, master: Contr
     report = registry.call(name, master, arguments.args, kwargs)
     printer.show(report.kind, report.value)
     printer.note(report.note)
+    if printer.fmt == "table":
+        printer.note(report.empty)
     return report.exit
 
 

@@ -24,9 +24,16 @@ ANSWER_SECONDS = 10.0
 """How long the agent may take to say that it has the job, however long that runs then; it needs a disk write or two."""
 
 
-@click.command(cls=FunctionCommand, epilog="Examples:  jr-call test.ping  |  jr-call cmd.run 'df -h'  |  "
-                                           "jr-call job.running -o json  |  "
-                                           "jr-call --secret password=@/etc/site/pw site.rotate")
+_EXAMPLES = """\b
+Examples:
+  jr-call test.ping
+  jr-call cmd.run 'df -h'
+  jr-call job.running -o json
+  jr-call --secret password=@/etc/site/pw site.rotate
+"""
+
+
+@click.command(cls=FunctionCommand, epilog=_EXAMPLES)
 @root_option
 @output_option
 @secret_option

@@ -19,8 +19,15 @@ from config.paths import find
 from config.shelf import review
 from minion.daemon import MinionDaemon
 
+_EXAMPLES = """\b
+Examples:
+  jr-minion --check-config
+  jr-minion --finger
+  jr-minion --id web1 --join STRING
+"""
 
-@click.command(epilog="Examples:  jr-minion --join jr1.WyJ...  |  jr-minion --root /srv/jr --check-config")
+
+@click.command(epilog=_EXAMPLES)
 @root_option
 @click.option("--join", metavar="STRING", help="What `jr-key token` printed on the master; needed once.")
 @click.option("--id", "minion_id", metavar="ID", help="The minion id; by default the host's name.")

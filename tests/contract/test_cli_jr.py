@@ -354,12 +354,17 @@ def test_a_reader_that_stops_is_no_traceback(socket: Path, tmp_path: Path) -> No
         assert process.wait(10) == 141
 
 
-def test_output_that_cannot_be_written(socket: Path, tmp_path: Path) -> None:
-    with Path("/dev/full").open("wb") as full, serving(socket, Script(publish=WELL)):
-        with started(tmp_path, "*", "test.ping", "-o", "json", stdout=full) as process:
+@pytest.mark.parametrize(("words", "goes_on"), [
+    (["*", "test.ping", "-o", "json"], False), (["*", "test.ping"], True), (["--async", "*", "test.ping"], True)])
+def test_output_that_cannot_be_written(socket: Path, tmp_path: Path, words: list[str], goes_on: bool) -> None:
+    """Nobody else may know of the job: its jid is told."""
+    answer = [HEAD, {"done": None, "counts": {"sent": 2}}] if "--async" in words else WELL
+    with Path("/dev/full").open("wb") as full, serving(socket, Script(publish=answer)):
+        with started(tmp_path, *words, stdout=full) as process:
             _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert err.startswith(b"jr: cannot go on: ")
+    assert err.startswith(b"jr: cannot write to stdout: No space left on device; ")
+    assert (f"{JID} goes on" in err.decode(), f"jobs.lookup_jid {JID}" in err.decode()) == (goes_on, True)
     assert err.count(b"\n") == 1
 
 

@@ -203,6 +203,16 @@ def test_the_last_page_says_nothing_more(jr_run: JrRun, socket: Path) -> None:
         assert jr_run("jobs.list_jobs").err == ""
 
 
+def test_nothing_to_list_is_said(jr_run: JrRun, socket: Path) -> None:
+    with serving(socket, Script(jobs=[{"jobs": [], "next": None}], active=[{"jobs": {}, "next": None}])):
+        assert jr_run("jobs.list_jobs") == Ended(0, "", "jr-run: no job is stored\n")
+        assert jr_run("jobs.list_jobs", "user=ann") == Ended(0, "", "jr-run: no job fits these filters\n")
+        assert jr_run("jobs.list_jobs", f"cursor={JID}") == Ended(0, "", "jr-run: no more jobs\n")
+        assert jr_run("jobs.active") == Ended(0, "", "jr-run: no job is open\n")
+        assert jr_run("jobs.active", "minion=m1") == Ended(0, "", "jr-run: no job is open on m1\n")
+        assert jr_run("jobs.active", "-o", "json") == Ended(0, "{}\n", "")
+
+
 def test_last_run(jr_run: JrRun, socket: Path) -> None:
     script = Script(jobs=[{"jobs": [ROW], "next": None}], watch=WELL)
     with serving(socket, script):
@@ -240,7 +250,13 @@ def test_presence(jr_run: JrRun, socket: Path) -> None:  # S22
         assert jr_run.json("manage.down") == ["m2"]
         assert jr_run.json("manage.status") == MINIONS
         assert "m2" in jr_run("manage.status").out
-        assert "m1" in jr_run("manage.up").out
+        assert jr_run("manage.up").out == "m1\n"  # a name a line, for a loop in a shell
+
+
+def test_nobody_is_down(jr_run: JrRun, socket: Path) -> None:
+    with serving(socket, Script(presence=[{"minions": {"m1": MINIONS["m1"]}}])):
+        assert jr_run("manage.down") == Ended(0, "", "")
+        assert jr_run.json("manage.down") == []
 
 
 # waiting
@@ -382,6 +398,15 @@ def test_what_became_of_a_signal(jr_run: JrRun, socket: Path, outcomes: dict[str
     assert (ended.code, "was over already" in ended.err) == (code, note)
 
 
+def test_the_table_of_a_signal(jr_run: JrRun, socket: Path) -> None:
+    outcomes = {"web10": "signalled", "m1": "terminal:failed", "m2": "failed: not permitted", "m3": "not connected",
+                "m4": "sent", "m5": "ended"}
+    with serving(socket, Script(stop=[stop(outcomes)])):
+        assert jr_run("jobs.signal", JID, "HUP").out.splitlines() == [
+            "m1     over already: failed", "m2     failed: not permitted", "m3     not connected",
+            "m4     sent, no answer yet", "m5     over already", "web10  signalled"]
+
+
 # custom runners
 
 
@@ -411,9 +436,16 @@ def test_a_custom_runner_that_takes_long(jr_run: JrRun, socket: Path) -> None:
 
 
 def test_a_runner_that_does_not_exist(jr_run: JrRun, socket: Path) -> None:
-    error = NotFoundError("cannot run jobs.activ: no such runner; did you mean jobs.active?")
+    error = NotFoundError("cannot run deploy.al: no such runner; did you mean deploy.all?")
     with serving(socket, Script(run=[error])):
-        assert jr_run("jobs.activ") == Ended(3, "", f"jr-run: {error}\n")
+        assert jr_run("deploy.al") == Ended(3, "", f"jr-run: {error}\n")
+
+
+@pytest.mark.parametrize("words", [["jobs.activ"], ["-d", "jobs.activ"]])
+def test_a_slip_in_the_name_of_a_built_in_runner(jr_run: JrRun, words: list[str]) -> None:
+    """No master is asked: nobody else can have that name."""
+    assert jr_run(*words) == Ended(3, "", "jr-run: cannot run jobs.activ: there is no such runner; did you mean "
+                                          "jobs.active? `jr-run --list` shows them all\n")
 
 
 # bad usage

@@ -152,6 +152,9 @@ def test_a_bad_value_points_to_the_dashes_when_it_may_be_the_functions() -> None
 def test_an_unknown_option_before_the_function() -> None:
     with pytest.raises(click.UsageError, match="--nope"):
         invoke(TargetCommand, "--nope * test.ping")
+    with pytest.raises(click.NoSuchOption) as caught:
+        invoke(TargetCommand, "--nope json * test.ping")
+    assert "--)" not in caught.value.format_message(), "test.ping is taken for an argument of *"
 
 
 def test_the_usage_shows_the_arguments() -> None:

@@ -9,6 +9,11 @@ from common.cli.main import DEBUG, say
 from common.cli.options import root_hint
 from common.cli.printer import Printer, wants_colour
 from common.errors import DeniedError, Exit, JrError, NotFoundError, StateError, UnreachableError, UsageError
+from master.cli.jr_key import command as jr_key
+from master.cli.jr_local import command as jr_local
+from master.cli.jr_master import command as jr_master
+from minion.cli.jr_call import command as jr_call
+from minion.cli.jr_minion import command as jr_minion
 from tests.lib.commands import Ended, run
 
 
@@ -49,7 +54,9 @@ def test_errors_are_one_line(capsys: pytest.CaptureFixture[str], error: Exceptio
     (click.Abort(), Ended(130, "", "jr-x: interrupted\n")),
     (click.exceptions.Exit(3), Ended(3, "", "")),
     (OSError(28, "No space left on device"),
-     Ended(1, "", "jr-x: cannot go on: [Errno 28] No space left on device\n")),
+     Ended(1, "", "jr-x: cannot go on: No space left on device\n")),
+    (FileNotFoundError(2, "No such file or directory", "/x"),
+     Ended(1, "", "jr-x: cannot go on: /x: No such file or directory\n")),
 ])
 def test_other_ends(capsys: pytest.CaptureFixture[str], error: BaseException, expected: Ended) -> None:
     assert run(capsys, ending(error)) == expected
@@ -72,6 +79,20 @@ def test_a_fault_of_ours_can_be_looked_into(
 def test_unknown_options_are_usage(capsys: pytest.CaptureFixture[str]) -> None:
     ended = run(capsys, ending(), "--nope")
     assert ended == Ended(2, "", "jr-x: No such option '--nope'. (see jr-x --help)\n")
+
+
+@pytest.mark.parametrize("group", [jr_key, jr_local])
+def test_a_command_without_its_verb_is_one_short_line(capsys: pytest.CaptureFixture[str], group: click.Group) -> None:
+    ended = run(capsys, group)
+    assert ended == Ended(2, "", f"{group.name}: Missing command. (see {group.name} --help)\n")
+
+
+@pytest.mark.parametrize("command", [jr_key, jr_local, jr_call, jr_master, jr_minion])
+def test_help_is_whole_on_80_columns(capsys: pytest.CaptureFixture[str], command: click.Command) -> None:
+    """No sentence of the verbs ends in dots, and an example stands in a line of its own."""
+    shown = run(capsys, command, "--help").out
+    assert not [line for line in shown.splitlines() if line.endswith(("...", "  |")) and "ARG" not in line
+                and "COMMAND" not in line]
 
 
 def test_help_ends_well(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UsageError
+from common.errors import JrError, UsageError
 from common.keys import generate, load
 from common.keytext import is_key
 from common.link import Closed, Key
 from common.messages import MasterKey, Rotate, Taken, Welcome
+from master.bus import MasterPki
 from minion.core.agent import BACKOFF_FIRST, Stage
 from minion.core.keychain import Keychain
 from minion.core.pulse import GONE
@@ -162,6 +163,29 @@ def test_files_of_a_rotation(tmp_path: Path) -> None:
     assert Pki(tmp_path).own.public == spare
     assert load(tmp_path / "pki", "minion.next") is None
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "pki").iterdir()} == {0o600}
+
+
+def test_a_change_over_whose_sync_fails_can_be_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file has its new name by then: the process goes on with the old pair, until the sync has worked. # R-B37"""
+    pki = MasterPki(tmp_path)
+    old = pki.pair
+    pki.prepare()
+    new = pki.next
+    with monkeypatch.context() as patched:
+        patched.setattr("master.bus.sync_folder", failing)
+        for _ in range(2):
+            with pytest.raises(JrError, match=r"cannot take up the next key in .*: Input/output error"):
+                pki.take_up()
+            assert (pki.pair, pki.next) == (old, new)
+    pki.take_up()
+    assert (pki.pair, pki.next) == (new, None)
+    assert MasterPki(tmp_path).pair == new
+
+
+def failing(folder: Path) -> None:
+    raise OSError(5, "Input/output error")
 
 
 def test_files_of_the_masters_keys(tmp_path: Path) -> None:

@@ -207,6 +207,7 @@ def test_a_start_knows_the_runs_that_go_on_and_those_that_ended_without_it() -> 
         assert jid is not None
         await scene.hands.end(jid, "enough")
         opened = scene.shell.core.ledger.jobs[jid]
+        assert {stop.by for stop in opened.stops[MASTER].values()} == {"schedule: enough"}, "who asks why is told"
         # What a minion said as the master came up again is on its way to the store as the schedule begins.
         saving = asyncio.ensure_future(scene.shell.committed([
             *scene.shell.core.ledger.close(opened, MASTER, State.LOST, "gone", NOON),

@@ -152,6 +152,37 @@ def test_long_columns_are_cut_to_the_width() -> None:
     assert lines[1].endswith("1 failed")
 
 
+LOAD = {"age": 4.0, "running": 2, "queued": 1, "spool": 3, "containment": "cgroup", "clock_offset": -1.504}
+WIDE: list[tuple[Kind, Any]] = [
+    ("jobs", [job(jid=f"{JID}-0123456789abcdef", args=["x" * 500], target="y" * 500, counts={"undelivered": 1})]),
+    ("keys", [{"id": "m1", "fingerprint": "ab:" * 32, "state": "pending", "filed": 1_767_323_045}]),
+    ("keys", [{"id": "m1", "fingerprint": "ab:" * 32, "state": "accepted", "confirmed": False, "reason": "z" * 99}]),
+    ("presence", {"m1": {"up": True, "since": 1.0, "last_seen": 1.0, "version": "0.1", "load": LOAD}}),
+    ("presence", {"m1": {"quarantined": "z" * 99, "since": 1.0, "last_seen": 1.0, "version": "0.1"}}),
+]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize(("kind", "value"), WIDE)
+def test_no_table_is_wider_than_the_terminal(kind: Kind, value: Any, width: int) -> None:
+    lines = render(kind, value, width=width).split("\n")
+    whole = render(kind, value, width=0)
+    assert max(map(len, lines)) <= width
+    assert "…" not in whole, "a pipe gets all of it"
+    assert lines[0] == whole.split("\n")[0] or any("…" in line for line in lines), "what is cut is marked"
+
+
+def test_what_matters_least_makes_room_first() -> None:
+    (_, jobs), _, _, (_, load), (_, alone) = WIDE
+    head, row = render("jobs", jobs, width=80).split("\n")
+    assert head.split() == ["JID", "…", "…", "FUNCTION", "…", "STATES"]
+    assert row.endswith("1 undelivered")
+    assert row.startswith(f"{JID}-0123456789abcdef  …  …  cmd.run ")
+    assert render("presence", load, width=80).split("\n")[0].split() == [
+        "MINION", "STATE", "SINCE", "…", "…", "RUNS", "QUEUED", "SPOOL", "CLOCK", "…", "…"]
+    assert "zzzz…" in render("presence", alone, width=60)
+
+
 def test_open_jobs() -> None:
     shown = render("active", {JID: job(
         running={"web1": {"pid": 4, "age": 75.2}, "web2": {"pid": None, "age": None}}, queued=[], waiting=["a", "b"],
@@ -256,6 +287,7 @@ def test_jsonl_is_a_line_for_each_minion_job_or_item() -> None:
     assert lines("active", {JID: job()}) == [job()]
     assert lines("presence", {"m": {"up": True}}) == [{"minion": "m", "up": True}]
     assert lines("keys", {"keys": [{"id": "m"}], "master": {}}) == [{"id": "m"}]
+    assert lines("job", {JID: DOCUMENT}) == lines("job", DOCUMENT), "under its jid, as of jobs.print_job"
     assert lines("value", [1, "a"]) == [1, "a"]
     assert lines("value", {"a": 1}) == [{"a": 1}]
     assert json.loads(render_pair("web1", web1, "jsonl", jid=JID)) == {"jid": JID, "minion": "web1", **web1}
@@ -264,6 +296,7 @@ def test_jsonl_is_a_line_for_each_minion_job_or_item() -> None:
 def test_raw_is_what_the_jobs_returned_and_nothing_else() -> None:
     minions = {"a": pair("succeeded", "x\n\ty\x1b"), "b": pair("failed", ""), "c": pair("succeeded", {"k": [1]})}
     assert render("job", job(minions=minions), "raw") == 'x\n\ty\x1b\n{"k": [1]}'
+    assert render("job", {JID: job(minions=minions)}, "raw") == 'x\n\ty\x1b\n{"k": [1]}'
     assert render_pair("a", minions["a"], "raw") == "x\n\ty\x1b"
     assert render_pair("b", minions["b"], "raw") == ""
     assert render("value", "text\x1b", "raw") == "text\x1b"
@@ -289,6 +322,8 @@ KINDS: dict[Kind, Any] = {
     "active": {HOSTILE: job(user=HOSTILE, schedule=HOSTILE, running={HOSTILE: {"pid": HOSTILE}}, waiting=[HOSTILE])},
     "presence": {HOSTILE: {"up": True, "version": HOSTILE}},
     "keys": {"keys": [{"id": HOSTILE, "state": HOSTILE, "fingerprint": HOSTILE}], "master": {"fingerprint": HOSTILE}},
+    "names": [HOSTILE],
+    "signals": {"jid": HOSTILE, "stop": HOSTILE, "minions": {HOSTILE: HOSTILE}},
     "value": [{HOSTILE: HOSTILE}, {HOSTILE: HOSTILE}],
 }
 

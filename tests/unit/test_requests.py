@@ -44,6 +44,14 @@ def test_names_become_their_types() -> None:
     assert (wanted.cursor, wanted.filter.state, wanted.filter.minion) == (jid(1), State.FAILED, "m1")
 
 
+@pytest.mark.parametrize(("name", "reason"), [
+    ("", "cannot use function: it is empty"), ("x" * 201, "cannot use function: it has more than 200 characters")])
+def test_a_name_that_is_no_name_in_words(name: str, reason: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        checked({**PUBLISH, "function": name}, verbs.PublishRequest)
+    assert str(caught.value) == reason
+
+
 @pytest.mark.parametrize(("kind", "body", "names"), [
     (verbs.PublishRequest, {**PUBLISH, "v": 2}, "v"),
     (verbs.PublishRequest, {**PUBLISH, "colour": "red"}, "colour"),

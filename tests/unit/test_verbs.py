@@ -15,15 +15,16 @@ from common.control_frames import ANSWER_LIMIT
 from common.control_server import Body, Caller
 from common.errors import UnreachableError, UsageError
 from common.ids import MinionId
-from common.messages import JobFields
+from common.messages import Evidence, JobFields
 from common.states import State
 from master import room, verbs
 from master.core.core import Terms
-from master.records import Job
+from master.core.effects import PairMoved
+from master.records import Job, Outcome, Pair
 from master.requests import Defaults
 from master.shell import Shell
 from master.store.memory import MemoryStore
-from master.verbs import Surroundings, Verbs
+from master.verbs import Surroundings, Verbs, _hear
 from tests.lib.stored import NOON, jid, job, over, published
 
 ANN = Caller(0, "ann", 1)
@@ -122,6 +123,18 @@ def test_one_job_is_told_however_large_it_is(monkeypatch: pytest.MonkeyPatch) ->
         assert await asked.pages("active") == [[str(jid(1))], [str(jid(2))]]
 
     played(play, [large(1), large(2)])
+
+
+@pytest.mark.parametrize(("evidence", "told"), [
+    (Evidence(asked_signal=12), "signalled"), (Evidence(exit_code=0), "terminal:failed"), (None, "terminal:failed")])
+def test_a_job_that_ends_before_its_signal_is_answered(evidence: Evidence | None, told: str) -> None:
+    """A job that died of the signal was not "over already"."""
+    pair = Pair(jid=jid(1), minion=MinionId("m1"), state=State.FAILED, outcome=Outcome(evidence=evidence))
+    done = {MinionId("m1"): "sent", MinionId("m2"): "not connected"}
+    _hear(PairMoved(pair), "s", done)
+    assert done == {"m1": told, "m2": "not connected"}
+    _hear(PairMoved(structs.replace(pair, minion=MinionId("m2"))), "s", done)
+    assert done["m2"] == "not connected", "it got no signal"
 
 
 def test_how_long_a_job_runs_is_master_time() -> None:
