@@ -37,15 +37,17 @@ class Then(Struct, frozen=True):
     about: Hashable = None
     """What the waiter's own effects belong to, for a queue whose commits may leave something unwritten."""
 
+    error: Exception | None = None
+    """Why they never will be: what was written of them is taken back by then."""
+
     def tell(self) -> None:
         """The moment has come."""
-        if not self.waiter.done():
+        if self.waiter.done():
+            return
+        if self.error is None:
             self.waiter.set_result(None)
-
-    def fail(self, error: Exception) -> None:
-        """It never will."""
-        if not self.waiter.done():
-            self.waiter.set_exception(error)
+        else:
+            self.waiter.set_exception(self.error)
 
 
 class Sequencer(Generic[E]):

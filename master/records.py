@@ -165,7 +165,8 @@ class DropToken(Struct, frozen=True):
 
 
 class PutOccurrences(Struct, frozen=True):
-    """Verdicts on planned runs of this minion's schedule, or of the master's own. The later word on a run replaces."""
+    """Verdicts on planned runs of this minion's schedule, or of the master's own. The later word on a run replaces the
+    earlier one, but that a run failed to start is final: the word that it began may come once more."""
 
     minion: MinionId
     items: list[Occurrence]

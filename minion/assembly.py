@@ -28,6 +28,7 @@ from minion.core.agent import Agent, Identity
 from minion.core.keychain import Keychain
 from minion.facts import collect
 from minion.handle import Handle
+from minion.journal import Journal
 from minion.scheduler import Scheduler
 
 FUNCTIONS = "minion.functions"
@@ -66,7 +67,7 @@ def assemble(settings: MinionSettings, state: Path, start: int, token: str | Non
     agent = Agent(identity, host, random.random, keys or Keychain(Key(""), None, [Key("")]))
     if shelf is not None:
         agent.schedule_problems = lambda: len(shelf.problems)
-    scheduler = Scheduler(settings, state, shelf)
+    scheduler = Scheduler(settings, Journal(state), shelf)
     handle = Handle(settings, host, agent, scheduler, facts, loaded)
     config: dict[str, Any] = {"packages": [FUNCTIONS], "dirs": list(settings.function_dirs),
                               "entry_points": ENTRY_POINTS, "containment": settings.containment}

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 from common import clock
@@ -59,12 +58,12 @@ class Opened(NamedTuple):
 class Scheduler:
     """Issues the jobs of this minion's entries, whether its master is there or not, and tells the master of each."""
 
-    def __init__(self, settings: MinionSettings, state: Path, shelf: Shelf | None) -> None:
+    def __init__(self, settings: MinionSettings, journal: Journal, shelf: Shelf | None) -> None:
         """`shelf` has the entries; without it there are none, and `open` is never called."""
         self._settings = settings
         self._shelf = shelf
         self._zone = clock.local_zone()
-        self._journal = Journal(state)
+        self._journal = journal
         self._runs = Runs(settings, self._journal, self._more)
         self._courier: Courier | None = None
         self._connected = False

@@ -57,10 +57,9 @@ class Parking:
                 self._waiting[jid] = effects
                 continue
             reason = f"cannot accept the job: {short[jid]}"
-            for effect in effects:
-                if isinstance(effect, Then):
-                    effect.fail(JrError(reason))
-            passed += self.admit(self._host.unwritten(jid, reason, now))
+            # Told once nothing of the job is left on the disk: a crash before that would still start it.
+            told = [structs.replace(effect, error=JrError(reason)) for effect in effects if isinstance(effect, Then)]
+            passed += [*self.admit(self._host.unwritten(jid, reason, now)), *told]
         return passed
 
     def again(self, most: int) -> list[Any]:

@@ -40,6 +40,11 @@ def run_fits(wanted: RunFilter, minion: str, run: Occurrence) -> bool:
     )
 
 
+def corrects(known: Occurrence, run: Occurrence) -> bool:
+    """Whether what is known corrects this word on the same run, which comes once more: the run failed to start."""
+    return known.verdict == "failed_to_start" != run.verdict and known.jid == run.jid
+
+
 def last_of(run: Occurrence) -> float:
     """Its planned time; of a stretch that of its last run."""
     return run.planned if run.last is None else run.last

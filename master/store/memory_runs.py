@@ -11,7 +11,7 @@ from common.schedule.model import Key, Occurrence
 from common.states import State
 from master.records import PutOccurrences
 from master.store.base import Mark, Run, RunFilter, RunPage
-from master.store.filters import last_of, run_fits
+from master.store.filters import corrects, last_of, run_fits
 
 
 class _Row(NamedTuple):
@@ -38,7 +38,7 @@ class Runs:
             if former is None:
                 self._last += 1
                 self._rows[key] = _Row(self._last, ran, item)
-            else:
+            elif not corrects(former.occurrence, item):
                 self._rows[key] = former._replace(occurrence=item)
 
     def page(self, wanted: RunFilter, limit: int, before: Mark | None,

@@ -39,7 +39,7 @@ def added(draw: some.DrawFn) -> Change:
 NAMES = some.builds(jid, NUMBERS, some.sampled_from([None, "a"]))
 PLANNED = some.integers(0, 4).map(lambda number: NOON + number)
 SCHEDULES = some.sampled_from(["tidy", "back*", "t?dy"])
-VERDICTS: Any = some.sampled_from(["ran", "missed", "skipped_window"])
+VERDICTS: Any = some.sampled_from(["ran", "missed", "failed_to_start"])
 RUNS = some.builds(Occurrence, schedule=SCHEDULES, planned=PLANNED, attempt=some.integers(0, 1), verdict=VERDICTS,
                    at=PLANNED, jid=some.none() | NAMES, by=some.sampled_from(["", "ann"]), count=some.integers(1, 3),
                    last=some.none() | some.just(NOON + 9), reason=some.sampled_from(["", "why"]))

@@ -60,6 +60,18 @@ def test_the_later_word_on_a_run_replaces_and_keeps_its_place(store: Store) -> N
     assert [(run.minion, run.occurrence) for run in listed(store)] == [(B, verdict(1)), (A, failed)]
 
 
+def test_a_word_that_comes_once_more_and_late_takes_back_no_correction(store: Store) -> None:
+    """A minion may tell a page twice, and the first of both may come last."""
+    ran = verdict(1, jid=jid(1, "a"))
+    failed = verdict(1, verdict="failed_to_start", jid=jid(1, "a"), reason="no such function")
+    store.apply([PutOccurrences(A, [ran]), PutOccurrences(A, [failed]), PutOccurrences(A, [ran])], NOON)
+    store.apply([PutOccurrences(A, [ran])], NOON)
+    assert [run.occurrence for run in listed(store)] == [failed]
+    another = verdict(1, jid=jid(2, "a"))  # of a host whose state was lost
+    store.apply([PutOccurrences(A, [another])], NOON)
+    assert [run.occurrence for run in listed(store)] == [another]
+
+
 def test_one_run_of_one_minion_is_not_that_of_another(store: Store) -> None:
     same = [PutOccurrences(minion, [verdict(1, attempt=attempt), verdict(2, "other", attempt=attempt)])
             for minion in (A, B, MASTER) for attempt in (0, 1)]

@@ -115,6 +115,7 @@ def check_quiet(world: World) -> None:
             world.fail(f"P9: the master never heard of {world.name(jid)} on {minion}")
     for party in world.minions.values():
         check_empty(world, party)
+    truth.verdicts.check_told()
     if truth.stops:
         world.fail(f"P9: stops wait for an answer: {truth.stops}")
 
@@ -129,3 +130,5 @@ def check_empty(world: World, party: SimMinion) -> None:
     assert party.host is not None
     if any(party.host.held.figures().values()):
         world.fail(f"P9: {party.name} still has {party.host.held.figures()}")
+    if party.schedule is not None and (left := party.schedule.journal.page()[1]):
+        world.fail(f"schedule: {party.name} still has {len(left)} verdicts to tell")

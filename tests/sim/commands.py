@@ -3,6 +3,8 @@
     publish TARGET SECONDS [exit N] [within S] [timeout S] [as NAME]     a job with a payload
     read TARGET | write TARGET  [within S] [as NAME]   inline functions: one that leaves no record, one that does
     begin MINION SECONDS [exit N] [within S] [as NAME]                   a job that a minion's schedule begins
+    entry MINION NAME SECONDS [exit N] [KEY VALUE]...        an entry of its schedule; `_` in a value is a space
+    unplan MINION NAME                                       no such entry any more
     stop JOB term|kill|signal [MINION]     from the master · here MINION JOB term|kill|signal   on that host
     crash PARTY [STEPS]      SIGKILL, now or after so many effects       start PARTY
     reboot MINION            the power fails                             orphan JOB MINION   its supervisor is killed
@@ -19,6 +21,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from msgspec import Raw
 
@@ -48,6 +51,7 @@ class Commands:
         self.jobs: dict[str, Jid] = {}
         self._verbs: dict[str, Callable[[list[str]], None]] = {
             "publish": self._publish, "read": self._publish, "write": self._publish, "begin": self._begin,
+            "entry": self._entry, "unplan": self._unplan,
             "stop": self._stop, "here": self._stop_here, "orphan": self._orphan, "forget": self._forget,
             "reject": self._key, "accept": self._key, "delete": self._key,
             **dict.fromkeys(("crash", "start", "freeze", "clock", "slow", "fail"), self._party),
@@ -75,7 +79,7 @@ class Commands:
             world.say("nobody answers")
             return
         function = {"publish": RUN, "read": READ, "write": WRITE}[words[0]]
-        options = _options(words)
+        options = _options(words, 2 if words[0] in ("read", "write") else 3)
         name = options.get("as", f"J{len(world.names) + 1}")
         wish = Wish(fields=_fields(function, words, options), target=words[1], target_type="glob",
                     start_within=float(options.get("within", WITHIN)),
@@ -92,6 +96,16 @@ class Commands:
         jid = minion.begin(_fields(RUN, words, options), within)
         self.world.truth.begins(jid, minion, within)
         self._call(jid, name)
+
+    def _entry(self, words: list[str]) -> None:
+        minion, options = self._find(words[1]), _options(words, 4)
+        args = [float(words[3]), int(options.pop("exit", 0))]
+        fields = {key: _value(value) for key, value in options.items()}
+        minion.write_entries({**minion.files.written, words[2]: {"function": RUN, "args": args, **fields}})
+
+    def _unplan(self, words: list[str]) -> None:
+        minion = self._find(words[1])
+        minion.write_entries({name: fields for name, fields in minion.files.written.items() if name != words[2]})
 
     def _call(self, jid: Jid, name: str) -> None:
         self.world.names[jid] = name
@@ -186,9 +200,13 @@ class Commands:
         self.world.master.fail_recalls = 2
 
 
-def _options(words: list[str]) -> dict[str, str]:
+def _value(text: str) -> Any:
+    """Of a field: a number, or text."""
+    return int(text) if text.isdecimal() else text.replace("_", " ")
+
+
+def _options(words: list[str], first: int = 3) -> dict[str, str]:
     """`key value` pairs after the positional words."""
-    first = 2 if words[0] in ("read", "write") else 3
     return dict(zip(words[first::2], words[first + 1::2], strict=True))
 
 

@@ -16,6 +16,7 @@ from common.proc.record import JobRecord, StopRequest, fields_of
 from common.states import State
 
 if TYPE_CHECKING:
+    from tests.sim.schedule import Entries
     from tests.sim.world import World
 
 EPOCH = 1_700_000_000.0
@@ -70,6 +71,8 @@ class Machine:
         """Seconds that the wall clock is wrong."""
         self.full_until = 0.0
         """Virtual time until which next to nothing can be written."""
+        self.files: Entries | None = None
+        """The files of its schedule, and its journal; None where nobody has a schedule."""
         self.locks: dict[Jid, Supervisor] = {}
         self.told: Callable[[str, Jid, str], None] | None = None
         """The agent's executor, while there is one: (started | ended | stop outcome, jid, stop id)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
@@ -19,6 +19,7 @@ from common.ids import Jid, MinionId, mint
 from common.link import Closed, Key
 from common.messages import NO_SECRETS, Enrol, JobFields, Message, Return, Stopped
 from common.proc.record import JobRecord, StopRequest
+from common.sequencer import Then
 from common.states import State
 from minion.core import effects as do
 from minion.core.agent import Agent, Identity, Stage
@@ -26,6 +27,7 @@ from minion.core.keychain import Keychain
 from tests.sim.machine import Machine, returned
 from tests.sim.network import Line
 from tests.sim.process import Process
+from tests.sim.schedule import Entries, Schedule
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -45,6 +47,8 @@ class SimMinion(Process):
         self.line: Line | None = None
         self.agent: Agent | None = None
         self.host: Host | None = None
+        self.schedule: Schedule | None = None
+        self._stage = Stage.IDLE
         self._parking: Parking | None = None
         self._looks = False
         self._short: dict[Jid, str] = {}
@@ -70,7 +74,9 @@ class SimMinion(Process):
         machine, disk = self.machine, self.machine.disk
         disk.starts += 1
         boot_id = machine.boot_id
-        self.host = Host(Limits(boot_id=boot_id, start=disk.starts, max_jobs=self.max_jobs), self)
+        self.host = Host(Limits(boot_id=boot_id, start=disk.starts, max_jobs=self.max_jobs), self,
+                         followed=machine.files is not None)
+        self.schedule = None if machine.files is None else Schedule(self, machine.files)
         self._parking = Parking(self.host)
         self._looks = False
         self.agent = Agent(
@@ -78,6 +84,7 @@ class SimMinion(Process):
                      claim=Enrol(id=self.id, version="sim")), self.host, self.world.chance.random,
             Keychain(Key(f"key of {self.id}"), None, [Key("master")]))
         self._last = None
+        self._stage = Stage.IDLE
         machine.told = self._told
         for jid in list(disk.records):
             if jid not in machine.locks:
@@ -91,11 +98,31 @@ class SimMinion(Process):
             machine.claims(), [record for record in held if record.jid in machine.locks],
             [record for record in held if record.jid not in machine.locks],
             {jid: message.state for jid, message in disk.spool.items()}, self.now()))
+        if self.schedule is not None:
+            self.schedule.open()
+
+    @property
+    def files(self) -> Entries:
+        """Those of its schedule."""
+        assert self.machine.files is not None
+        return self.machine.files
+
+    def write_entries(self, written: Mapping[str, Mapping[str, Any]]) -> None:
+        """Somebody edits the files, and has the agent read them."""
+        self.files.write(written)
+        if self.schedule is not None:
+            self.schedule.read_files()
+
+    @property
+    def is_short(self) -> bool:
+        """Whether its disk had no room lately."""
+        return self._looks
 
     def begin(self, fields: JobFields, start_within: float) -> Jid:
         """A job that begins here, by a schedule. Raises JrError."""
         assert self.host is not None
-        self._last = mint(self.now().wall, self._last, self.id)
+        # Runs of its schedule have jids of their own, which are those of whole times; nobody types as exactly as that.
+        self._last = mint(self.now().wall + 0.0005, self._last, self.id)
         self.submit(self.host.begin(self._last, fields, start_within, self.now()))
         return self._last
 
@@ -127,7 +154,9 @@ class SimMinion(Process):
             self.submit(self.agent.tick(self.now()))
 
     def died(self) -> None:
-        self.agent = self.host = self._parking = None
+        if self.schedule is not None:
+            self.schedule.close()
+        self.agent = self.host = self._parking = self.schedule = None
         self.machine.told = None
         self._end_line()
 
@@ -154,8 +183,17 @@ class SimMinion(Process):
 
     def act(self, effect: Any) -> None:
         match effect:
+            case Then():
+                effect.tell()
             case host_do.Send(message):
-                self._send(message)
+                self.say(message)
+                if isinstance(message, Return):
+                    self._tell_end(message)
+            case host_do.Ended(message):
+                self._tell_end(message)
+            case do.VerdictsNoted(place):
+                if self.schedule is not None:
+                    self.schedule.noted(place)
             case host_do.SendSpooled(jid):
                 self.world.at(self.world.chance.uniform(0.0001, 0.003), self._if_alive(lambda: self._send_spooled(jid)),
                               self)
@@ -183,6 +221,16 @@ class SimMinion(Process):
 
     def submit(self, effects: Sequence[Any]) -> None:
         super().submit(effects if self._parking is None else self._parking.admit(effects))
+        self._tell_stage()
+
+    def _tell_stage(self) -> None:
+        """See `Link`."""
+        stage = None if self.agent is None else self.agent.stage
+        if stage is None or self.schedule is None or stage is self._stage:
+            return
+        if Stage.ONLINE in (stage, self._stage):
+            self.schedule.connected(stage is Stage.ONLINE)
+        self._stage = stage
 
     def write(self, effects: list[Any], *, torn: bool = False) -> list[Any] | None:
         """One file after the other: whoever dies meanwhile has written some of them. See `Writer.commit`."""
@@ -265,14 +313,15 @@ class SimMinion(Process):
         life = self.life
         return lambda: action() if self.life == life else None
 
-    def _send(self, message: Message) -> None:
+    def say(self, message: Message) -> None:
+        """Say something to the master, if it is there."""
         if self.agent is not None and self.agent.stage is Stage.ONLINE:
             self._put(message)
 
     def _send_spooled(self, jid: Jid) -> None:
         message = self.machine.disk.spool.get(jid)
         if message is not None:
-            self._send(message)
+            self.say(message)
         elif self.host is not None:
             self.submit(self.host.damaged(jid, self.now(), "its return is not in the spool"))
 
@@ -296,6 +345,7 @@ class SimMinion(Process):
             message: Return = returned(record, State.SUCCEEDED, self.now().wall, None)
             self.world.truth.called(record.jid, self.id, reads=record.function == READ)
             self.submit(self.host.called(message, self.now()))
+            self._tell_end(message)
 
     def _told(self, what: str, jid: Jid, stop: str) -> None:
         """The executor tells; it looks again before it says that a job has no supervisor any more."""
@@ -306,7 +356,9 @@ class SimMinion(Process):
                 self.submit(self.host.started(jid, 1, self.now().wall))
             elif what != "ended":
                 outcome: Any = what
-                self.submit(self.host.stop_result(Stopped(stop=stop, jid=jid, outcome=outcome)))
+                answer = Stopped(stop=stop, jid=jid, outcome=outcome)
+                if self.schedule is None or not self.schedule.hands.desk.answered(answer):
+                    self.submit(self.host.stop_result(answer))
             elif jid in self._watched and jid not in self.machine.locks:
                 self._watched.discard(jid)
                 self.world.at(self.world.chance.uniform(0.0001, 0.005), self._if_alive(lambda: self._look(jid)), self)
@@ -320,4 +372,10 @@ class SimMinion(Process):
         if state is None:
             self.submit(self.host.vanished(jid, self.now(), "its supervisor ended before it could start"))
         else:
+            self._tell_end(self.machine.disk.spool[jid])
             self.submit(self.host.ended(jid, state, self.now()))
+
+    def _tell_end(self, message: Return) -> None:
+        if self.schedule is not None:
+            self.schedule.hands.desk.ended(message)
+            self.schedule.ended(message)

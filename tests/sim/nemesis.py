@@ -9,6 +9,10 @@ ROUNDS = (20, 120)
 """Commands of one world, at least and at most, beside the waiting between them."""
 
 
+NAMES = ("wall", "rhythm", "next")
+"""The entries of a schedule."""
+EDITED = 0.005
+"""The chance of each round that an entry is deleted."""
 CLONES = 5
 """Of so many worlds, one has machines that share a key."""
 
@@ -24,10 +28,14 @@ class Nemesis:
         self._jobs: list[str] = []
         self._clones = seed % CLONES == CLONES - 1
         self._twins: list[str] = []
+        self._plans = random.Random(f"plans {seed}")
+        self.scheduled = self._plans.choice([0, 0, 0, 1, 1, 1, 2])
 
     def commands(self) -> Iterator[str]:
         """Everything that befalls the world, up to its healing."""
         chance = self._chance
+        for number in range(1, self.scheduled + 1):
+            yield from self._entries(f"m{number}")
         yield f"wait {chance.choice([0.05, 3])}"
         if chance.random() < 0.7:
             rates = [chance.choice([0.0, 0.02, 0.1, 0.3]) for _ in range(3)]
@@ -38,11 +46,28 @@ class Nemesis:
             if chance.random() < 0.1:
                 yield from self._bounce()
             yield self._order() if chance.random() < 0.45 else self._trouble()
+            if self.scheduled and self._plans.random() < EDITED:
+                yield f"unplan m{self._plans.randint(1, self.scheduled)} {self._plans.choice(NAMES)}"
             if chance.random() < 0.8:
                 yield f"wait {self._pause():.3f}"
             if chance.random() < 0.35:
                 yield f"start {self._party()}"
         yield "settle"
+
+    def _entries(self, minion: str) -> Iterator[str]:
+        """A schedule: by the clock on the wall, by an interval, a chain, a run that is tried again."""
+        chance = self._plans
+        for name in NAMES[:chance.randint(1, 2)]:
+            trigger = {"wall": [f"cron */{chance.choice([1, 2, 3])}_*_*_*_*", "every 110 anchor 2023-11-14T22:13:20Z"],
+                       "rhythm": [f"every {chance.choice([70, 130])}", "every 100 base end"]}[name]
+            words = [chance.choice(trigger), f"overlap {chance.choice(['skip', 'queue', 'kill'])}",
+                     f"catch_up {chance.choice(['none', 'last', 'all'])}"]
+            words += [f"start_deadline {chance.choice([5, 60])}"] if chance.random() < 0.3 else []
+            words += [f"splay {chance.choice([3, 20])}"] if chance.random() < 0.2 else []
+            words += ["then next"] if chance.random() < 0.4 else []
+            words += ["exit 3 retries 2 retry_delay 4 on_failure next"] if chance.random() < 0.3 else []
+            yield f"entry {minion} {name} {chance.choice([0.01, 2, 20, 100])} {' '.join(words)}"
+        yield f"entry {minion} next {chance.choice([0.01, 5])} overlap queue exit {chance.choice([0, 3])} retries 1"
 
     def _bounce(self) -> Iterator[str]:
         """A party dies in the middle of new work, is back at once, and is asked to stop that work."""

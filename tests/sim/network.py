@@ -16,7 +16,19 @@ from msgspec import Struct
 from common.codec import encode, enrolled, from_master, from_minion
 from common.codec import enrol as claims
 from common.link import Closed, Connection
-from common.messages import Accepted, Ack, Message, Publish, Refused, Return, Started, Stop, Stopped
+from common.messages import (
+    Accepted,
+    Ack,
+    Message,
+    Noted,
+    Occurrences,
+    Publish,
+    Refused,
+    Return,
+    Started,
+    Stop,
+    Stopped,
+)
 
 if TYPE_CHECKING:
     from tests.sim.minion import SimMinion
@@ -26,7 +38,7 @@ DELAY = (0.001, 0.05)
 """Seconds that a frame is on its way, at least and at most."""
 LATEST = 90.0
 """Seconds that a late or repeated word may be behind: three times what either side waits before it repeats itself."""
-REPEATABLE = (Publish, Stop, Ack, Accepted, Started, Refused, Return, Stopped)
+REPEATABLE = (Publish, Stop, Ack, Accepted, Started, Refused, Return, Stopped, Occurrences, Noted)
 
 
 class Weather(Struct):

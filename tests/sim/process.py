@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from common.errors import JrError
@@ -61,14 +61,20 @@ class _Loop:
         return commit
 
 
-@contextlib.contextmanager
-def _running(loop: _Loop) -> Iterator[None]:
-    """The sequencer asks asyncio for the running loop; within this block it is ours."""
-    asyncio._set_running_loop(cast(asyncio.AbstractEventLoop, loop))
-    try:
-        yield
-    finally:
-        asyncio._set_running_loop(None)
+class running:
+    """Whoever asks asyncio for the running loop gets this one within the block."""
+
+    __slots__ = ("_before", "_loop")
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+
+    def __enter__(self) -> None:
+        self._before = asyncio._get_running_loop()
+        asyncio._set_running_loop(self._loop)
+
+    def __exit__(self, *_: object) -> None:
+        asyncio._set_running_loop(self._before)
 
 
 class Process:
@@ -80,6 +86,9 @@ class Process:
     def __init__(self, world: World, name: str, durable: tuple[type, ...]) -> None:
         self.world = world
         self.name = name
+        self.owner = self
+        self.acted = False
+        """Whether it did anything since the last look at it."""
         self.life = 0
         """Counts starts and deaths: whatever was planned in an earlier life never happens."""
         self.frozen_until = 0.0
@@ -134,7 +143,8 @@ class Process:
         """Apply what a core wants."""
         if self._sequencer is not None and self._loop is not None:
             if effects:
-                with _running(self._loop):
+                self.acted = True
+                with running(self._loop):
                     self._sequencer.submit(effects)
             self.arm()
 
@@ -153,6 +163,16 @@ class Process:
                 self.tick()
                 self.arm()
         self.world.at(max(at - self.world.time, 1e-6), wake, self)
+
+    def step(self) -> bool:
+        """One step on the way to a planned death; whether this was the one."""
+        if self.crash_in is None:
+            return False
+        self.crash_in -= 1
+        if self.crash_in < 0:
+            self.die()
+            return True
+        return False
 
     # what the parties say
 
@@ -207,7 +227,7 @@ class Process:
     def _turn(self, life: int, call: Callable[[], None]) -> None:
         """What comes at the end of a turn of the loop."""
         if life == self.life and self._loop is not None:
-            with _running(self._loop):
+            with running(self._loop):
                 call()
 
     def _begin_commit(self, life: int, writes: list[Any], commit: _Commit) -> None:
@@ -217,7 +237,8 @@ class Process:
     def _end_commit(self, life: int, commit: _Commit) -> None:
         if life != self.life or self._loop is None:
             return
-        if self._step():
+        self.acted = True
+        if self.step():
             return
         writes, self._pending = self._pending or [], None
         error: BaseException | None = None
@@ -229,14 +250,14 @@ class Process:
             left = self.write(writes)
         except (OSError, JrError) as failure:
             error = failure
-        if self._step():  # on disk, and nobody was told
+        if self.step():  # on disk, and nobody was told
             return
-        with _running(self._loop):
+        with running(self._loop):
             commit.finish(error, left)
         self.arm()
 
     def _act(self, life: int, effect: Any) -> None:
-        if life != self.life or self._step():
+        if life != self.life or self.step():
             return
         try:
             self.act(effect)
@@ -246,14 +267,3 @@ class Process:
     def _broken(self, life: int, error: BaseException) -> None:
         if life == self.life:
             self.broken(error)
-
-    def _step(self) -> bool:
-        """One step on the way to a planned death; whether this was the one."""
-        if self.crash_in is None:
-            return False
-        self.crash_in -= 1
-        if self.crash_in < 0:
-            self.die()
-            return True
-        return False
-

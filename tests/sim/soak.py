@@ -16,7 +16,8 @@ from tests.sim.world import Broken, World
 def live(seed: int) -> World:
     """The whole life of one world. Raises Broken with its transcript."""
     nemesis = Nemesis(seed)
-    world = World(seed, nemesis.minions, max_jobs=nemesis.max_jobs, lost_after=nemesis.lost_after)
+    world = World(seed, nemesis.minions, max_jobs=nemesis.max_jobs, lost_after=nemesis.lost_after,
+                  scheduled=nemesis.scheduled)
     commands = Commands(world)
     for line in nemesis.commands():
         commands.play(line)

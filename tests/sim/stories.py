@@ -22,7 +22,7 @@ def play(text: str) -> str:
     words = head.split()[1:]
     given = dict(zip(words[::2], words[1::2], strict=True))
     world = World(int(given["seed"]), int(given["minions"]), max_jobs=int(given["max_jobs"]),
-                  lost_after=float(given["lost_after"]))
+                  lost_after=float(given["lost_after"]), scheduled=int(given.get("scheduled", 0)))
     commands = Commands(world)
     try:
         for line in lines:

@@ -19,7 +19,8 @@ from common.link import Connection
 from common.messages import Ack, Publish, Return, Stop
 from common.states import NEXT, OBSERVED, OPEN, TERMINAL, State
 from master.core import effects as do
-from master.records import AddJob, AddStop, Change, DropStop, Job, MovePair, Pair, SetDone
+from master.records import AddJob, AddStop, Change, DropStop, Job, MovePair, Pair, PutOccurrences, SetDone
+from tests.sim.verdicts import Verdicts
 
 if TYPE_CHECKING:
     from tests.sim.minion import SimMinion
@@ -37,6 +38,7 @@ class Truth:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self.verdicts = Verdicts(world)
         self.jobs: dict[Jid, Job] = {}
         self.pairs: dict[Spot, State] = {}
         """Every pair as the master's disk has it."""
@@ -88,6 +90,7 @@ class Truth:
         """A payload is let go."""
         self._world.say(f"{self._world.name(jid)} runs on {minion}")
         self._starts(jid, minion)
+        self.verdicts.starts(jid)
         now = self._world.time
         if jid.suffix:
             until, ahead = self._begun[jid]
@@ -189,6 +192,8 @@ class Truth:
                     self._asked.add((stop.stop, stop.minion))
                 case DropStop(name, minion):
                     self.stops.pop((name, minion), None)
+                case PutOccurrences():
+                    self.verdicts.stores(change)
 
     def _moves(self, pair: Pair) -> None:
         jid, spot = pair.jid, (pair.jid, pair.minion)

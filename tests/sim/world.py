@@ -13,10 +13,12 @@ from collections.abc import Callable
 
 from common.ids import Jid, MinionId
 from tests.sim.checks import check, check_empty, check_quiet
+from tests.sim.loop import Loop
 from tests.sim.master import SimMaster
 from tests.sim.minion import SimMinion
 from tests.sim.network import Network, Weather
 from tests.sim.process import Process
+from tests.sim.schedule import Entries
 from tests.sim.truth import Truth
 
 LOST_AFTER = 600.0
@@ -27,6 +29,8 @@ HEALING = 120.0
 
 SETTLING = 60.0
 """Seconds in which an alarm about keys is raised, if it is."""
+LAST_RUNS = 10
+"""Times so many seconds that the last runs of schedules may take: longer than any may wait for its turn."""
 
 
 class Broken(AssertionError):
@@ -36,11 +40,13 @@ class Broken(AssertionError):
 class World:
     """Runs the parties against each other, one event at a time."""
 
-    def __init__(self, seed: int, minions: int = 20, *, max_jobs: int = 0, lost_after: float = LOST_AFTER) -> None:
-        """All parties are started; give them a moment to connect."""
+    def __init__(self, seed: int, minions: int = 20, *, max_jobs: int = 0, lost_after: float = LOST_AFTER,
+                 scheduled: int = 0) -> None:
+        """All parties are started; give them a moment to connect. The first `scheduled` minions have a schedule."""
         self.chance = random.Random(seed)
         self.time = 0.0
-        self.transcript = [f"world seed {seed} minions {minions} max_jobs {max_jobs} lost_after {lost_after:g}"]
+        self.transcript = [f"world seed {seed} minions {minions} max_jobs {max_jobs} lost_after {lost_after:g}"
+                           + (f" scheduled {scheduled}" if scheduled else "")]
         self.names: dict[Jid, str] = {}
         self.notices_lost = 0.0
         """The chance that a notice of a supervisor to its agent is lost."""
@@ -48,13 +54,15 @@ class World:
         """Who took a step since the last look."""
         self.events = 0
         self._failure: str | None = None
-        self._events: list[tuple[float, int, Process | None, Callable[[], None]]] = []
+        self._events: list[tuple[float, int, Process | Loop | None, Callable[[], None]]] = []
         self._count = 0
         self.truth = Truth(self)
         self.network = Network(self)
         self.master = SimMaster(self, lost_after)
         ids = [MinionId(f"m{number}") for number in range(1, minions + 1)]
         self.minions = {name: SimMinion(self, name, max_jobs) for name in ids}
+        for name in ids[:scheduled]:
+            self.minions[name].machine.files = Entries()
         for name in ids:
             self.master.enrolled(name)
         self.master.start()
@@ -63,7 +71,7 @@ class World:
 
     # time
 
-    def at(self, delay: float, action: Callable[[], None], party: Process | None = None) -> None:
+    def at(self, delay: float, action: Callable[[], None], party: Process | Loop | None = None) -> None:
         """Do `action` after `delay` seconds of virtual time; `party` does it, so if it stands still it is later."""
         self._count += 1
         heapq.heappush(self._events, (self.time + delay, self._count, party, action))
@@ -82,8 +90,9 @@ class World:
                 action()
             except Exception:  # whatever a core raises is a bug that was found, and wants its transcript
                 self.fail(f"{party.name if party is not None else 'the world'} fails: {traceback.format_exc()}")
-            if party is not None:
-                self.touched.add(party)
+            if party is not None and party.owner.acted:
+                self.touched.add(party.owner)
+                party.owner.acted = False
             self.verify()
         self.time = end
 
@@ -116,8 +125,21 @@ class World:
         open_jobs = [job for job in self.truth.jobs.values() if job.jid not in self.truth.done]
         latest = max((job.start_by - self.master.now() for job in open_jobs), default=0.0)
         self.run(HEALING + max(0.0, latest) + self.master.terms.answer_grace)
+        self._end_schedules()
         check_quiet(self)
         self.verify()
+
+    def _end_schedules(self) -> None:
+        """All entries are deleted; what runs ends, and the master hears of it."""
+        minions = [minion for minion in self.minions.values() if minion.schedule is not None and minion.files.written]
+        for minion in minions:
+            self.truth.verdicts.check_reached(minion)
+            minion.write_entries({})
+        for _ in range(LAST_RUNS):
+            if not minions:
+                break
+            self.run(SETTLING)
+            minions = [minion for minion in minions if minion.host is not None and minion.host.held.jobs]
 
     # machines that share a key
 

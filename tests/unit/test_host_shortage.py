@@ -97,12 +97,17 @@ def test_a_refused_job_takes_all_of_itself_along() -> None:
     assert len(parking) == 0
 
 
-def test_whoever_waits_for_a_new_job_is_told_why_not() -> None:
+def test_whoever_waits_for_a_new_job_is_told_why_not_once_nothing_of_it_is_left() -> None:
+    """A schedule that was told earlier, and whose agent died then, found its failed run begun by the next agent."""
     async def story() -> None:
         host = Driven()
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         effects = host.host.begin(jid(1, "web1"), FIELDS, 300.0, host.now)
-        Parking(host.host).unwritten([*effects, Then(waiter, jid(1, "web1"))], {jid(1, "web1"): FULL}, host.now)
+        queued = [*effects, Then(waiter, jid(1, "web1"))]
+        undo, then = Parking(host.host).unwritten(queued, {jid(1, "web1"): FULL}, host.now)
+        assert undo == do.Undo(jid(1, "web1"))
+        assert not waiter.done()
+        then.tell()
         with pytest.raises(JrError, match=f"cannot accept the job: {FULL}"):
             await waiter
 

@@ -1,11 +1,14 @@
 -- Verdicts on planned runs, and what the master's own schedule keeps.
 
 -- name: put_occurrence
--- Insert one, or replace what was said of the same run before; its age begins when it first came.
+-- Insert one, or replace what was said of the same run before; its age begins when it first came. That a run failed to
+-- start corrects the word that it began, which may come once more, and later.
 INSERT INTO occurrence (minion, schedule, planned, attempt, last, verdict, at, jid, more, ran)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT value FROM meta WHERE name = 'ran'))
 ON CONFLICT (minion, schedule, planned, attempt) DO UPDATE SET last = excluded.last, verdict = excluded.verdict,
-    at = excluded.at, jid = excluded.jid, more = excluded.more;
+    at = excluded.at, jid = excluded.jid, more = excluded.more
+WHERE occurrence.verdict <> 8 OR excluded.verdict = 8  -- failed_to_start
+    OR occurrence.jid IS NOT excluded.jid;
 
 -- name: occurrences
 -- Of all minions and schedules, newest first, below (:last, :id).
