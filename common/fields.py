@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta
 
@@ -12,9 +12,6 @@ Identity = Annotated[str, Meta(max_length=64)]
 Finite = Annotated[float, Meta(ge=-1e12, le=1e12)]
 """A number of seconds; neither endless nor no number at all, which no store can order."""
 Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
-
-LeftBehind = Literal["leave", "kill"]
-"""What a host does with processes that outlive the end of their job (DESIGN 8)."""
 
 Metadata = Annotated[dict[Name, Text], Meta(max_length=200)]
 """What whoever made a job wrote on it."""

@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, TypeVar
 
+from common.choices import How
+
 if TYPE_CHECKING:
     from common.ids import Jid, MinionId
 
 Kind = Literal["positional", "keyword", "var_positional", "var_keyword", "lifted"]
 """lifted: it looks like a keyword, but the function never gets it; see `LIFTED`."""
 Hint = Literal["str", "int", "float", "bool", "list", "dict", "any"]
-How = Literal["term", "kill", "signal"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 

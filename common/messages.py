@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from common.choices import How, LeftBehind
 from common.fields import Count, Finite, Identity, Name, Text
-from common.fields import LeftBehind as LeftBehind
 from common.fields import Metadata as Metadata
 from common.ids import Jid, MinionId
 from common.keytext import is_key
@@ -329,7 +329,7 @@ class Stop(Message, frozen=True, kw_only=True):
 
     stop: Identity
     jid: Jid
-    how: Literal["term", "kill", "signal"]
+    how: How
     signal: Annotated[int, Meta(ge=1, le=64)]
     grace: float
     by: Name

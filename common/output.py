@@ -10,7 +10,7 @@ from binascii import b2a_base64
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from common import views
+from common import style, views
 from common.text import escape_json, is_safe
 
 Format = Literal["table", "json", "jsonl", "yaml", "raw"]
@@ -64,7 +64,7 @@ def render_pair(
 
 def summary(counts: Mapping[str, int], *, colour: bool = False) -> str:
     """`4 succeeded, 1 failed`: how a job stands, the worst last; `no minions` when there is none."""
-    return views.standing(counts, colour)
+    return style.standing(counts, colour)
 
 
 def plain(value: Any, depth: int = 0) -> Any:

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from common.choices import LeftBehind
 from common.codec import ARGS_LIMIT, pack
 from common.errors import UsageError
-from common.messages import JobFields, LeftBehind
+from common.messages import JobFields
 from common.secrets import hide
 
 Seconds = Annotated[float, Meta(ge=0, le=10 * 365 * 86400)]

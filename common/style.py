@@ -1,4 +1,5 @@
-"""How tables look: colours, columns that line up, and plain data as an indented tree. Knows nothing of jobs."""
+"""How tables look: colours, columns that line up, and plain data as an indented tree; of jobs it knows the
+states alone."""
 
 from __future__ import annotations
 
@@ -18,6 +19,8 @@ _STATES = {
     "ran": "green", "late": "yellow", "caught_up": "yellow", "missed": "red", "failed_to_start": "red",
     "lost": "yellow", "refused": "yellow", "undelivered": "yellow", "pending": "yellow",
 }
+_ORDER = ("succeeded", "planned", "sent", "accepted", "queued", "running", "undelivered", "refused", "lost",
+          "timed_out", "killed", "failed")
 _BARE = re.compile(r"[A-Za-z0-9_./@:+,=%-]+")
 
 
@@ -34,6 +37,20 @@ class Style:
     def state(self, state: str, text: str) -> str:
         """`text` in the colour of a state of a pair, a key or a minion; cyan while it is open."""
         return self.paint(_STATES.get(state, "cyan"), text)
+
+
+def standing(counts: Mapping[str, int], colour: bool = False) -> str:
+    """How many pairs are in which state, the worst last."""
+    known = [state for state in _ORDER if counts.get(state)]
+    other = sorted(state for state in counts if state not in _ORDER and counts[state])
+    paint = Style(colour)
+    return ", ".join(paint.state(state, escape(f"{counts[state]} {state}")) for state in known + other) or "no minions"
+
+
+def listed(value: Any, name: str) -> list[Any]:
+    """The list in an answer such as {"jobs": [...], "next": ...}, or the list itself."""
+    found = value.get(name, []) if isinstance(value, dict) else value
+    return found if isinstance(found, list) else []
 
 
 def cut(text: str, width: int) -> str:

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from common.evidence import account, heading, names
-from common.style import GAP, Style, columns, cut, scalar, tree, word
+from common.style import GAP, Style, columns, cut, listed, scalar, standing, tree, word
 from common.text import escape, local_time, span
+from common.views_schedule import TABLES, returned
+from common.views_simulation import explanation, simulation
 
 _STATE_WIDTH = len("undelivered")
 _WORTH_TELLING = 1.0
 """Seconds from which on the length of a run is shown."""
-_ORDER = ("succeeded", "planned", "sent", "accepted", "queued", "running", "undelivered", "refused", "lost",
-          "timed_out", "killed", "failed")
 _SPARE = ("TOLD", "HELD BY", "VERSION", "LAST SEEN", "SINCE")
 """Of the table of minions, what a narrow terminal does without, the least important first."""
 _LOAD = ("RUNS", "QUEUED", "SPOOL", "CLOCK", "HELD BY", "TOLD")
@@ -23,14 +23,6 @@ _LABELS = ("running", "queued", "waiting", "returned")
 def table(kind: str, value: Any, colour: bool, width: int) -> str:
     """The table of a value of this kind."""
     return _TABLES[kind](value, Style(colour), width)
-
-
-def standing(counts: Mapping[str, int], colour: bool = False) -> str:
-    """How many pairs are in which state, the worst last."""
-    known = [state for state in _ORDER if counts.get(state)]
-    other = sorted(state for state in counts if state not in _ORDER and counts[state])
-    paint = Style(colour)
-    return ", ".join(paint.state(state, escape(f"{counts[state]} {state}")) for state in known + other) or "no minions"
 
 
 def pair_block(minion: str, pair: Mapping[str, Any], name_width: int, colour: bool, width: int,
@@ -80,8 +72,6 @@ def _body(pair: Mapping[str, Any], style: Style, width: int, function: str) -> l
 
 def _returned(value: Any, style: Style, width: int, function: str) -> list[str]:
     if function.startswith("schedule."):
-        from common.views_schedule import returned
-
         return returned(value, style, width)
     return tree(value, width)
 
@@ -139,12 +129,6 @@ def _jobs(value: Any, style: Style, width: int) -> str:
     titles = ("JID", "PUBLISHED", "USER", "FUNCTION", "TARGET", "STATES")
     return columns(titles, rows, style, width, flexible=("FUNCTION", "TARGET"),
                    spare=("USER", "PUBLISHED", "TARGET")) if rows else ""
-
-
-def listed(value: Any, name: str) -> list[Any]:
-    """The list in an answer such as {"jobs": [...], "next": ...}, or the list itself."""
-    found = value.get(name, []) if isinstance(value, dict) else value
-    return found if isinstance(found, list) else []
 
 
 def _stands(job: Mapping[str, Any]) -> str:
@@ -240,18 +224,6 @@ def _keys(value: Any, style: Style, width: int) -> str:
     return _explained(titles, rows, style, width, flexible=("FINGERPRINT",), spare=("FILED",))
 
 
-def _simulation(value: Any, style: Style, width: int) -> str:
-    from common.views_simulation import simulation  # for one runner alone
-
-    return simulation(value, style)
-
-
-def _explanation(value: Any, style: Style, width: int) -> str:
-    from common.views_simulation import explanation
-
-    return explanation(value, style)
-
-
 def _names(value: Any, style: Style, width: int) -> str:
     return "\n".join(map(scalar, value))
 
@@ -275,20 +247,9 @@ def _value(value: Any, style: Style, width: int) -> str:
     return "" if value is None else "\n".join(tree(value, width))
 
 
-def _late(name: str) -> Callable[[Any, Style, int], str]:
-    """A table of schedules: few commands show one."""
-
-    def show(value: Any, style: Style, width: int) -> str:
-        from common import views_schedule
-
-        return views_schedule.TABLES[name](value, style, width)
-
-    return show
-
-
 _TABLES: dict[str, Callable[[Any, Style, int], str]] = {
     "job": _job, "pairs": _pairs, "jobs": _jobs, "active": _active, "presence": _presence, "keys": _keys,
     "names": _names, "signals": _signals,
-    "runs": _late("runs"), "schedules": _late("schedules"), "schedule": _late("schedule"),
-    "simulation": _simulation, "explanation": _explanation, "value": _value,
+    "simulation": lambda value, style, _: simulation(value, style),
+    "explanation": lambda value, style, _: explanation(value, style), "value": _value, **TABLES,
 }

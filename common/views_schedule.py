@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from common.style import Style, columns, tree, word
+from common.style import Style, columns, listed, standing, tree, word
 from common.text import escape, local_time, span
-from common.views import listed, standing
 
 _CAUSES = {"then": "after", "on_failure": "after the failure of", "by_hand": "by", "run_on_start": "at the start"}
 _TIMES = frozenset({"next", "planned", "due", "at", "since", "last_planned", "last_started", "last_ended",

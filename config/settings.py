@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Struct
 
+from common import choices
 from common.codec import RETURN_LIMIT
 from common.ids import MinionId
 from config import kinds
 
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], kinds.choice("debug", "info", "warning", "error")]
 LogFormat = Annotated[Literal["text", "json"], kinds.choice("text", "json")]
-LeftBehind = Annotated[Literal["leave", "kill"], kinds.choice("leave", "kill")]
+LeftBehind = Annotated[choices.LeftBehind, kinds.choice(*get_args(choices.LeftBehind))]
 Containment = Annotated[Literal["auto", "subreaper"], kinds.choice("auto", "subreaper")]
-Offline = Annotated[Literal["queue", "fail"], kinds.choice("queue", "fail")]
+Offline = Annotated[choices.Offline, kinds.choice(*get_args(choices.Offline))]
 Port = Annotated[int, kinds.PORT]
 Folders = Annotated[tuple[str, ...], kinds.FOLDERS]
 Keep = Annotated[float, kinds.duration("0", "10000d", bare="h")]

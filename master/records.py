@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import Raw, Struct
 
+from common.choices import How
 from common.ids import Jid, MinionId
 from common.link import Key
 from common.messages import NO_SECRETS, Evidence, JobFields
@@ -66,7 +67,7 @@ class Stop(Struct, frozen=True, kw_only=True):
     stop: str
     jid: Jid
     minion: MinionId
-    how: Literal["term", "kill", "signal"]
+    how: How
     signal: int
     grace: float
     by: str

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from common.choices import How, Offline, TargetType
 from common.ids import Jid, MinionId
 from common.messages import Metadata
 from common.requests import CallRequest, Request, Seconds
@@ -18,11 +19,11 @@ LIST_LIMIT = 1000
 
 class PublishRequest(CallRequest, frozen=True, kw_only=True):
     target: Annotated[str, Meta(max_length=100_000)]
-    target_type: Literal["glob", "list", "regex"] = "glob"
+    target_type: TargetType = "glob"
     start_within: Seconds | None = None
     grace: Seconds | None = None
     metadata: Metadata = {}
-    offline: Literal["queue", "fail"] | None = None
+    offline: Offline | None = None
     follow: bool = True
 
 
@@ -74,7 +75,7 @@ class ActiveRequest(Request, frozen=True, kw_only=True):
 
 class StopRequest(Request, frozen=True, kw_only=True):
     jid: Jid
-    how: Literal["term", "kill", "signal"]
+    how: How
     signal: Annotated[int, Meta(ge=1, le=64)] | None = None
     grace: Seconds | None = None
     minions: list[MinionId] | None = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.functions import How, StopAnswer, Table
+from common.choices import How
+from common.functions import StopAnswer, Table
 from common.host.core import Host
 from common.host.desk import now
 from common.host.shell import HostShell

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from common.choices import How, LeftBehind, Offline, TargetType
 from common.errors import Exit
 from common.output import Kind
 
@@ -14,10 +15,6 @@ Seconds = float
 """A length of time. In the signature of a built-in runner it means that text such as `30s` is understood."""
 Ids = list[str]
 """Minion ids. In the signature of a built-in runner it means that text such as `m1,m2` is understood."""
-TargetType = Literal["glob", "list", "regex"]
-How = Literal["term", "kill", "signal"]
-Offline = Literal["queue", "fail"]
-LeftBehind = Literal["leave", "kill"]
 
 
 class Report(NamedTuple):

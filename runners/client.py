@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from common.choices import How, LeftBehind, Offline, TargetType
 from common.control import ANSWER_SECONDS, Connection
-from runners.api import How, Item, LeftBehind, Offline, TargetType
+from runners.api import Item
 
 _ACTIVE_PAGE = 500
 """Open jobs asked for at once."""

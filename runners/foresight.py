@@ -14,7 +14,7 @@ from common import clock
 from common.durations import parse_duration
 from common.errors import JrError, NotFoundError, UsageError
 from common.ids import MASTER, MinionId
-from common.schedule.ahead.asked import LATEST, asked_time
+from common.schedule.ahead.asked import LATEST, asked_time, explained
 from common.schedule.ahead.known import Known
 from common.schedule.ahead.simulate import Durations, Member, durations, simulate
 from common.schedule.engine.splay import offset
@@ -22,6 +22,7 @@ from common.schedule.entries.calendars import read_periods
 from common.schedule.entries.entries import parse_entry
 from common.schedule.entries.fields import READERS
 from common.schedule.model import Entry
+from common.schedule.times.wall import iso
 from common.targets import parse
 from common.text import escape, nearest
 from runners.api import Item, Master
@@ -96,7 +97,13 @@ def of_file(given: Mapping[str, str]) -> dict[str, Any]:
     return _ahead(*_of_file(wanted.file), wanted, {})
 
 
-def known(file: str | None) -> Known:
+def explanation(entry: Any, count: int, file: str | None) -> dict[str, Any]:
+    """An entry in words, with its next `count` runs, as plain data. A name is one in the file. Raises UsageError."""
+    names = _known(file)
+    return explained(entry, iso(clock.wall(), names.zone), count, names)
+
+
+def _known(file: str | None) -> Known:
     """What names mean: the entries and periods of a file, or nothing. Raises UsageError."""
     if file is None:
         return Known({}, {}, clock.local_zone())

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from common import clock
+from common.choices import How
 from common.errors import Exit, NotFoundError, UsageError
 from common.evidence import names
 from common.exits import exit_code
 from common.signals import signal_number
 from common.states import State
-from runners.api import How, Ids, Master, Report, Seconds
+from runners.api import Ids, Master, Report, Seconds
 from runners.document import Document, goes_on, interruptible, is_open, read
 from runners.filters import parse_filters
 

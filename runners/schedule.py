@@ -311,10 +311,9 @@ def simulate(master: Master, **options: str) -> Report:
     jr-run schedule.simulate days=14 name='backup*'
     jr-run schedule.simulate file=schedule.d from=2026-03-28 days=2 took.nightly=40m
     """
-    from runners.foresight import ahead  # slow to load, and of no use to the others
-    from runners.foresight import options as read
+    from runners import foresight  # slow to load, and of no use to the others
 
-    found = ahead(master, read(options, clock.wall()))
+    found = foresight.ahead(master, foresight.options(options, clock.wall()))
     problems = found["problems"]
     count = sum(len(entry["members"]) for entry in found["entries"])
     note = "" if problems else f"no problems in {count} {'entry' if count == 1 else 'entries'}"
@@ -330,16 +329,13 @@ def explain(master: Master, entry: str, count: int = 5, file: str | None = None)
     jr-run schedule.explain '{every: 5m, base: end}'
     jr-run schedule.explain reindex file=schedule.d/search.yaml
     """
-    from common.schedule.ahead.asked import explained
-    from common.schedule.times.wall import iso
-    from runners.foresight import known
+    from runners import foresight  # slow to load, and of no use to the others
 
     try:
         given = guess(entry)
     except ValueError as error:
         raise UsageError(f"cannot explain it: {error}") from error
-    names = known(file)
-    return Report("explanation", explained(given, iso(clock.wall(), names.zone), count, names))
+    return Report("explanation", foresight.explanation(given, count, file))
 
 
 def _verdict(given: str | None) -> str | None:

@@ -10,7 +10,8 @@ from typing import Any
 from msgspec import Raw
 
 from common import clock
-from common.functions import How, StopAnswer
+from common.choices import How
+from common.functions import StopAnswer
 from common.host.core import Host
 from common.host.job import Now
 from common.ids import Jid

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 from msgspec import Raw, Struct
 
-from common.messages import NO_SECRETS, JobFields, LeftBehind, Stopped
+from common.choices import LeftBehind
+from common.messages import NO_SECRETS, JobFields, Stopped
 from common.proc.record import JobRecord
 from common.states import State
 

@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from common.choices import How, LeftBehind
 from common.codec import CodecError
 from common.ids import Jid
-from common.messages import JobFields, LeftBehind
+from common.messages import JobFields
 from common.states import State
 
 RECORD_LIMIT = 1024 * 1024
@@ -24,7 +25,7 @@ class StopRequest(Struct, frozen=True, kw_only=True):
     """A request to stop or signal a job, durable in `stops/<jid>.json` before the supervisor is woken."""
 
     stop: Annotated[str, Meta(max_length=64)]
-    how: Literal["term", "kill", "signal"]
+    how: How
     signal: Annotated[int, Meta(ge=1, le=64)]
     grace: float
     by: str

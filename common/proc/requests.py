@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from common.choices import How
 from common.files import read_regular
 
 LIMIT = 256 * 1024
@@ -43,7 +44,7 @@ class Requests:
         """
         try:
             found = json.loads(read_regular(self._path, LIMIT))
-            return [one for one in found if isinstance(one["stop"], str) and one["how"] in ("term", "kill", "signal")]
+            return [one for one in found if isinstance(one["stop"], str) and one["how"] in get_args(How)]
         except FileNotFoundError:
             return []
         except (ValueError, TypeError, KeyError, RecursionError) as error:

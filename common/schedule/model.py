@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
-from common.fields import Count, Finite, LeftBehind, Metadata, Name
+from common.choices import LeftBehind
+from common.fields import Count, Finite, Metadata, Name
 from common.ids import Jid
 
 Verdict = Literal["ran", "late", "caught_up", "skipped_overlap", "skipped_window", "skipped_should_run",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import get_args
 
 import click
 
 from common import clock
+from common.choices import LeftBehind, Offline, TargetType
 from common.cli.arguments import Arguments, TargetCommand
 from common.cli.main import main as run_command
 from common.cli.options import duration, output_option, pairs, positive_duration, root_option
@@ -16,7 +18,6 @@ from common.errors import Exit, UsageError
 from common.output import Format
 from config.paths import find
 from master.cli.follow import Follower, answer_seconds
-from runners.api import LeftBehind, Offline, TargetType
 from runners.client import ControlMaster
 
 NAME = "jr"
@@ -66,9 +67,9 @@ Exit codes, the first that fits:
               help="Where the job has not started by then it never will.")
 @click.option("--grace", metavar="DURATION", callback=duration,
               help="Time between TERM and KILL when the job is ended.")
-@click.option("--offline", type=click.Choice(("queue", "fail")),
+@click.option("--offline", type=click.Choice(get_args(Offline)),
               help="For minions that are not connected: wait for them until the job --expires, or be undelivered.")
-@click.option("--left-behind", type=click.Choice(("leave", "kill")),
+@click.option("--left-behind", type=click.Choice(get_args(LeftBehind)),
               help="What becomes of processes that the job leaves behind when it ends by itself.")
 @click.option("--metadata", metavar="KEY=VALUE", multiple=True, callback=pairs,
               help="A note on the job, to find it by; may be repeated.")

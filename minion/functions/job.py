@@ -6,7 +6,8 @@ import fnmatch
 import signal as signals
 from typing import Any
 
-from common.functions import Agent, Failed, How, Job, JobView, StopAnswer, inline
+from common.choices import How
+from common.functions import Agent, Failed, Job, JobView, StopAnswer, inline
 from common.ids import Jid
 from common.signals import signal_number
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from common.choices import How
 from common.errors import JrError
-from common.functions import Agent, Failed, How, Job, ScheduleView, StopAnswer, Table, invoke
+from common.functions import Agent, Failed, Job, ScheduleView, StopAnswer, Table, invoke
 from common.ids import Jid, MinionId
 from common.packing import pack
 from common.proc.loader import load

@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any, TypeVar, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+from common.choices import LeftBehind, TargetType
 from common.codec import ARGS_LIMIT, pack
 from common.durations import parse_duration
-from common.fields import LeftBehind
 from common.schedule.model import Base, CatchUp, Check, Follow, Overlap
 from common.schedule.times.cron import check_cron
 from common.schedule.times.daytimes import parse_at
@@ -247,7 +247,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "function": _function, "args": _args, "kwargs": _kwargs, "secret": _secret, "metadata": _metadata,
     "timeout": partial(_length, zero="leave it out for no limit"),
     "left_behind": partial(_choice, allowed=get_args(LeftBehind)),
-    "target": _target, "target_type": partial(_choice, allowed=("glob", "list", "regex")),
+    "target": _target, "target_type": partial(_choice, allowed=get_args(TargetType)),
     "every": _every, "base": partial(_choice, allowed=get_args(Base)), "anchor": partial(_iso, date_too=True),
     "at": _times, "cron": _cron, "calendar": _calendar, "once": _iso, "continuous": _truth,
     "start": partial(_iso, date_too=True), "end": _iso, "timezone": _timezone, "during": _names, "except": _names,
