@@ -6,6 +6,7 @@ that none is taken half written; one that cannot be read any more leaves in forc
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from datetime import tzinfo
@@ -15,7 +16,6 @@ from typing import Any, NamedTuple
 import yaml
 
 from common.errors import DeniedError, JrError, UsageError
-from common.files import write_durable
 from common.schedule.entries.calendars import PERIODS_LIMIT, read_periods
 from common.schedule.entries.layers import Filed, Files
 from common.schedule.times.periods import Period
@@ -23,8 +23,8 @@ from common.text import escape
 from config.document import dead_link
 from config.load import Source
 from config.parts import Part, check_owners, folder_part, saved_part, settings_part
+from config.saved import NAME, SavedFile
 
-SAVED = "saved.yaml"
 SETTLE = 1.0
 """Seconds after which a file that has changed is looked at again."""
 FILES_LIMIT = 500
@@ -72,7 +72,8 @@ class Reader:
     def __init__(self, source: Source, zone: tzinfo) -> None:
         """`zone` is the host's."""
         self._source = source
-        self._saved = source.folder / SAVED
+        self._saved = source.folder / NAME
+        self._file = SavedFile(source.folder)
         self._zone = zone
         self._parts: dict[Path, Part] = {}
         self._taken: dict[Path, Stamp] = {}
@@ -111,9 +112,9 @@ class Reader:
         return self._reading() if settled or before != self._failed.get(folder) else None
 
     def save(self, document: Mapping[str, Any]) -> Path:
-        """Write the file of saved changes; only this user can read it, since it may hold secrets.
+        """Write the file of saved changes; `kept` or `unsave` follows.
 
-        Raises JrError, also when something in the file as it was read last would be lost.
+        Raises JrError, also when something in the file as it was read last would be lost; then it says what it said.
         """
         path = self._saved
         lost = [self._failed[path]] if path in self._failed else self._parts.get(path, _NO_PART).problems
@@ -121,12 +122,23 @@ class Reader:
             raise UsageError(f"cannot save the schedule: what is wrong in {path} would be lost ({lost[0]}); mend it")
         text = _HEADER + yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True) if document else _HEADER
         try:
-            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            write_durable(path, text.encode(), 0o600)
+            self._file.write(text)
         except OSError as error:
             kind = DeniedError if isinstance(error, PermissionError) else JrError
             raise kind(f"cannot save the schedule to {path}: {error.strerror}") from error
         return path
+
+    def unsave(self) -> None:
+        """The file says again what it said before `save`. Raises JrError."""
+        try:
+            self._file.take_back()
+        except OSError as error:
+            raise JrError(f"cannot take back what {self._saved} says now: {error.strerror}") from error
+
+    def kept(self) -> None:
+        """What `save` wrote is not taken back any more."""
+        with contextlib.suppress(OSError):  # a file that nobody reads is left
+            self._file.keep()
 
     def _stamps(self) -> dict[Path, Stamp]:
         """Every file that is there, in the order in which they count."""

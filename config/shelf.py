@@ -146,30 +146,38 @@ class Shelf:
             changes = make(self.book)
             if changes:
                 await self._commit(changes)
-                try:
-                    await self._tell()
-                except JrError as error:
-                    _log_behind(error)
+                await self._tell()
             return changes
 
     async def reload(self, *, forget: bool = False) -> Reading:
-        """Read the files now; `forget` gives up what was changed at run time since the last save. Raises JrError."""
+        """Read the files now; `forget` gives up what was changed at run time since the last save.
+
+        Raises JrError, and then nothing has changed. What the files say is not refused: see `change`.
+        """
         async with self._turn():
-            reading = await self._read()
             if forget:
                 await self._commit(self.book.forget())
+            reading = await self._read()
             await self._take(reading)
             return reading
 
     async def save(self) -> Path:
-        """Write all changes into the file of saved changes, and give them up here. Raises JrError."""
+        """Write all changes into the file of saved changes, and give them up here.
+
+        Raises JrError, and then that file says what it said, and the changes are kept here.
+        """
         async with self._turn():
             # What was edited in that file and not seen yet must not be written over.
             self.book.load((await self._read()).files)
             path = await asyncio.to_thread(self._reader.save, self.book.saved())
             # A crash here leaves the changes in both places, which makes the same entries.
             reading = await self._read()
-            await self._commit(self.book.forget())
+            try:
+                await self._commit(self.book.forget())
+            except JrError:
+                await asyncio.to_thread(self._reader.unsave)
+                raise
+            await asyncio.to_thread(self._reader.kept)
             await self._take(reading)
             return path
 
@@ -193,10 +201,7 @@ class Shelf:
         while True:
             await self._due()
             async with self._order:
-                try:
-                    await self._look()
-                except JrError as error:
-                    _log_behind(error)
+                await self._look()
 
     async def _due(self) -> None:
         """Wait until somebody asks for the files to be read, or the next look at them is due."""
@@ -225,10 +230,15 @@ class Shelf:
         self.book.take(changes)
 
     async def _tell(self) -> None:
+        """Have the scheduler go by what holds: now, or as soon as it can be told."""
         assert self._apply is not None
         self._behind = True
-        await self._apply(self.entries, self.periods, self.broken)
-        self._behind = False
+        try:
+            await self._apply(self.entries, self.periods, self.broken)
+        except JrError as error:
+            limited(_log, "behind").error("%s; it is tried again", error, extra={"action": "schedule.behind"})
+        else:
+            self._behind = False
 
     def _say(self) -> None:
         """Log what is there, and each problem that was not told before."""
@@ -242,10 +252,6 @@ class Shelf:
             if line not in self._told:
                 _log.warning("%s", line, extra={"action": "schedule.open"})
         self._told = {*problems, *self.warnings}
-
-
-def _log_behind(error: JrError) -> None:
-    limited(_log, "behind").error("%s; it is tried again", error, extra={"action": "schedule.behind"})
 
 
 def shelf_of(source: Source, changes: Iterable[Change] = (), *, master: bool = False) -> Shelf:

@@ -148,7 +148,9 @@ class Desk:
     async def reload(self, forget: bool = False) -> dict[str, Any]:
         """Read the files now; `forget` gives up what was changed at run time since the last save."""
         await self._shelf.reload(forget=forget)
-        return {"entries": len(self._shelf.book.placed), "problems": self._shelf.problems}
+        stuck = self._scheduler.stuck
+        waits = {"waits": f"the scheduler goes by them as soon as its journal can be written: {stuck}"} if stuck else {}
+        return {"entries": len(self._shelf.book.placed), "problems": self._shelf.problems, **waits}
 
     # runs
 

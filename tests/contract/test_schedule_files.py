@@ -476,6 +476,65 @@ def test_a_save_that_fails_changes_nothing(files: Files) -> None:
     with_shelf(files, kept, story)
 
 
+@pytest.mark.parametrize("before", [None, f"schedule:\n  old: {EVERY % '5s'}\n"])
+def test_a_save_that_the_journal_does_not_take_leaves_the_file_as_it_was(files: Files, before: str | None) -> None:
+    """R-A20, S24: what is told is what holds, also after a restart."""
+    if before is not None:
+        files.write("saved.yaml", before)
+    kept = Kept()
+
+    async def story(made: Shelf) -> None:
+        await add(made, "new", every="5s")
+        kept.full = True
+        with pytest.raises(JrError, match="the disk is full"):
+            await made.save()
+        assert sorted(path.name for path in files.folder.iterdir()) == ([] if before is None else ["saved.yaml"])
+        assert before in (None, *(path.read_text() for path in files.folder.iterdir()))
+        kept.full = False
+        assert list(made.entries) == ["new"] if before is None else {*made.entries} == {"new", "old"}
+        assert list(kept.changes) == ["new"]
+        path = await made.save()
+        assert "new" in path.read_text()
+        assert (kept.changes, [path.name for path in files.folder.iterdir()]) == ({}, ["saved.yaml"])
+
+    with_shelf(files, kept, story)
+
+
+def test_a_save_and_a_reload_that_the_scheduler_learns_later_are_no_failures(
+        files: Files, monkeypatch: pytest.MonkeyPatch) -> None:  # R-A20, S24
+    monkeypatch.setattr(shelf, "AGAIN", 0.01)
+    kept = Kept()
+
+    async def story(made: Shelf) -> None:
+        await add(made, "new", every="5s")
+        kept.stuck = 1
+        assert "new" in (await made.save()).read_text()
+        assert kept.changes == {}
+        files.write("b.yaml", f"beat: {EVERY % '5s'}\n")
+        kept.stuck = 2
+        await made.reload()
+        assert set(made.entries) == {"new", "beat"}
+        await asyncio.to_thread(until, lambda: {*kept.applied[-1]} == {"new", "beat"})
+
+    with_shelf(files, kept, story)
+
+
+def test_a_reload_that_cannot_forget_the_changes_reads_nothing(files: Files) -> None:  # R-A20, S24
+    files.write("a.yaml", f"tidy: {EVERY % '5s'}\n")
+    kept = Kept()
+
+    async def story(made: Shelf) -> None:
+        await made.change(lambda book: book.modify("tidy", {"timeout": "9s"}, "ann", 1.0))
+        files.write("a.yaml", f"tidy: {EVERY % '7s'}\n")
+        kept.full = True
+        with pytest.raises(JrError, match="the disk is full"):
+            await made.reload(forget=True)
+        await asyncio.sleep(0.05)  # long enough for the watch, which nobody must have woken
+        assert (made.entries["tidy"].every, made.entries["tidy"].timeout) == (5.0, 9.0)
+
+    with_shelf(files, kept, story)
+
+
 @pytest.mark.parametrize(("text", "line"), [
     ("deleted: old", "cannot use D/saved.yaml line 1: deleted must be a list of names"),
     ("changed: {tidy: 5}", "cannot use D/saved.yaml line 1: schedule 'tidy': it must be a mapping"),
