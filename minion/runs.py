@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,6 +17,7 @@ from common.errors import JrError
 from common.host.jobs import Jobs
 from common.host.shell import HostShell
 from common.ids import Jid, mint
+from common.log import limited
 from common.messages import JobFields
 from common.schedule.driver import start_within
 from common.schedule.engine import splay
@@ -27,6 +29,7 @@ from minion.asking import Asker
 from minion.journal import Journal, Unended
 
 T = TypeVar("T")
+_log = logging.getLogger("jr.minion.schedule")
 
 USER = "schedule"
 """The user of a job that nobody typed."""
@@ -37,11 +40,9 @@ class Left(NamedTuple):
 
     running: list[Occurrence]
     ended: dict[Jid, State]
-    """Of those that run no more, as far as their return is still here; they count as running until that is told."""
+    """Of those that run no more; they count as running until that is told. One whose return is gone is lost: a return
+    stays until the journal has the end, so it was damaged, or somebody took it away, and nobody saw how it ended."""
     unbegun: list[Occurrence]
-    over: list[Jid]
-    """Over, and their return is gone, though it stays until the journal has the end: it was damaged, or an agent of an
-    older version let go of it. Nobody knows any more how they ended."""
 
 
 class Runs:
@@ -129,7 +130,7 @@ class Runs:
 
         `ended` are ends that were told since the start of the agent; the host may hold nothing of them any more.
         """
-        left = Left([], {}, [], [])
+        left = Left([], {}, [])
         assert self._held is not None
         unended = list(unended)
         held, seen = self._held.states(), self._held.seen
@@ -144,7 +145,11 @@ class Runs:
                 if state in TERMINAL:
                     left.ended[jid] = state
             elif begun or seen(jid):
-                left.over.append(jid)
+                limited(_log, f"lost {jid}").error(
+                    "cannot tell how %s, a run of %s, ended: its return is gone; it is lost, and followed up as such",
+                    jid, occurrence.schedule, extra={"action": "schedule.lost", "jid": jid})
+                left.running.append(occurrence)
+                left.ended[jid] = State.LOST
             else:
                 left.unbegun.append(occurrence)
         return left
@@ -158,15 +163,14 @@ class Runs:
                 for record in records if record.schedule is not None and record.jid not in known]
 
     async def settle(self, left: Left, entries: Mapping[str, Entry], held: Step) -> list[Begin]:
-        """Put what is over into the journal, and the runs whose entry is gone; those that are to begin now.
+        """Put the runs whose entry is gone before they began into the journal; those that are to begin now.
 
         `held` carries the hold as it is. Raises JrError.
         """
         orphans = [structs.replace(one, verdict="failed_to_start", reason="the agent ended before it began, "
                                    "and its entry is gone") for one in left.unbegun if one.schedule not in entries]
-        if orphans or left.over:
-            await self.disk(partial(self._journal.write, structs.replace(held, occurrences=tuple(orphans),
-                                                                         ended=tuple(left.over))))
+        if orphans:
+            await self.disk(partial(self._journal.write, structs.replace(held, occurrences=tuple(orphans))))
         return [self._again(entries[one.schedule], one) for one in left.unbegun if one.schedule in entries]
 
     def others(self, left: Left) -> list[Jid]:

@@ -13,6 +13,7 @@ from msgspec.structs import force_setattr
 from common.choices import LeftBehind
 from common.fields import Count, Finite, Metadata, Name
 from common.ids import Jid
+from common.states import State
 
 Verdict = Literal["ran", "late", "caught_up", "skipped_overlap", "skipped_window", "skipped_should_run",
                   "skipped_paused", "missed", "failed_to_start"]
@@ -191,6 +192,14 @@ class Waiting(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether it waits for other runs of its entry to end, whatever the entry's overlap says."""
 
 
+class Ended(Struct, frozen=True, kw_only=True):
+    """A run that ended while its entry could not be used: what follows it waits until the entry can be."""
+
+    run: Occurrence
+    state: State
+    at: float
+
+
 class Standing(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What must survive a restart of one entry. The journal keeps it without looking into it."""
 
@@ -216,6 +225,8 @@ class Standing(Struct, frozen=True, kw_only=True, omit_defaults=True):
     moved: tuple[tuple[float, float], ...] = ()
     """Planned times that somebody moved, and where to."""
     waiting: tuple[Waiting, ...] = ()
+    ends: tuple[Ended, ...] = ()
+    """Runs that ended while the entry could not be used, in that order."""
     turn: int = 0
     """How often its trigger began again, since the clock was set back far; microseconds in the planned times of runs.
     """

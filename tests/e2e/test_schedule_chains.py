@@ -20,7 +20,8 @@ def entries(base: Path) -> dict[str, Any]:
     wait = f"until test -e {base / 'go'}; do sleep 0.1; done"
     mark = f"echo $JR_JID >> {base}/"
     return {
-        "ok": {"function": "cmd.run", "args": [f"{mark}ok; {wait}"], "then": "after_ok"},
+        "ok": {"function": "cmd.run", "args": [f"{mark}ok; {wait}"], "then": "after_ok",
+               "on_failure": "after_bad"},
         "bad": {"function": "cmd.run", "args": [f"{mark}bad; {wait}; false"], "retries": 1, "retry_delay": "0.1s",
                 "on_failure": "after_bad", "pause_after_failures": 1},
         "after_ok": {"function": "cmd.run", "args": [f"{mark}after_ok"]},
@@ -80,6 +81,25 @@ def test_a_run_that_ended_while_its_agent_was_down_is_followed_up(fleet: Fleet) 
     until(lambda: is_told(fleet), what="all that follows")
     until(lambda: fleet.job("m1", "schedule.job_status", "bad").pair()["return"].get("paused"), what="its pause")
     fleet.acked()  # nothing is kept back for ever
+
+
+def test_a_run_whose_return_was_damaged_while_its_agent_was_down_is_lost_and_followed_up_as_such(fleet: Fleet) -> None:
+    """R-B28, R-B31: nobody knows how it ended, so it is no success; that is told, and not passed over in silence."""
+    assert fleet.job("m1", "schedule.run_job", "ok").code == 0
+    until(lambda: ran(fleet, "ok") == 1, what="it runs")
+    fleet.acked()
+    fleet.end("m1", signal.SIGKILL)
+    (fleet.base / "go").touch()
+    spool = fleet.state("m1") / "spool"
+    until(lambda: len(list(spool.iterdir())) == 1, what="its return")
+    next(spool.iterdir()).write_bytes(b"jr1\nhalf of it is gone")
+    fleet.up()
+    until(lambda: ran(fleet, "after_bad") == 1, what="what follows a failure")
+    told = fleet.job("m1", "schedule.job_status", "ok").pair()["return"]
+    assert (told["last_state"], told["running"], ran(fleet, "after_ok")) == ("lost", [], 0)
+    jid = (fleet.base / "ok").read_text().strip()
+    assert f"cannot tell how {jid}, a run of ok, ended" in fleet.log("m1")
+    assert fleet.ended(jid)["state"] == "lost"
 
 
 def test_a_fleet_job_of_the_masters_schedule_that_ended_while_it_was_down_is_followed_up(fleet: Fleet) -> None:

@@ -385,17 +385,56 @@ def test_an_entry_that_cannot_be_used_for_a_while_keeps_all_it_had(restarts: int
     assert [(one.attempt, one.verdict) for one in host.journal if one.schedule == "e"][2:] == [(1, "ran")]
 
 
-def test_a_run_that_ends_while_its_entry_cannot_be_used_counts():
+@pytest.mark.parametrize("restarts", [0, 2])
+def test_a_run_that_ends_while_its_entry_cannot_be_used_counts(restarts: int):
     """P20: its end is told, and a failure of it is one in the row."""
-    host = Host(entry(pause_after_failures=2, then=(Follow(entry="e2"),), **HOURLY), job_seconds=None)
+    host = Host(entry(pause_after_failures=2, **HOURLY), job_seconds=None)
     host.pass_time(HOUR)
     host.end(state=State.FAILED)
     host.pass_time(HOUR)
     used = host.entries["e"]
     host.load(broken=["e"])
     host.end(state=State.FAILED)
+    for _ in range(restarts):
+        host.away(1.0)
     host.load(used)
     assert (host.shown()["failures"], host.shown()["last_state"]) == (2, "failed")
+    assert host.shown()["paused"] == "2 runs in a row failed"
+
+
+@pytest.mark.parametrize("restarts", [0, 2])
+@pytest.mark.parametrize(("state", "fields", "due"), [
+    (State.FAILED, {"retries": 1, "retry_delay": 600.0}, ("e", 1, "retry", 600.0)),
+    (State.LOST, {"retries": 0}, ("alarm", 0, "on_failure", 300.0)),
+    (State.SUCCEEDED, {}, ("next", 0, "then", 0.0))])
+@pytest.mark.parametrize(("broken", "verdict"), [(100.0, "in time"), (1800.0, "caught_up"), (5000.0, "missed")])
+def test_what_follows_a_run_that_ended_while_its_entry_could_not_be_used_comes_when_it_can(
+        restarts, state, fields, due, broken, verdict):
+    """P12, R-B31: a slip in a file ends no chain: what is due longer ago than `catch_up` allows is missed, in words."""
+    follows = {"then": (Follow(entry="next"),), "on_failure": (Follow(entry="alarm", delay=300.0),)}
+    host = Host(entry(once="2026-01-05T01:00", **fields, **follows),
+                entry("alarm"), entry("next"), job_seconds=None)
+    used = list(host.entries.values())
+    host.pass_time(HOUR)
+    host.load(*used[1:], broken=["e"])
+    host.end(state=state)
+    for _ in range(restarts):
+        host.away(1.0)
+    host.pass_time(broken - restarts)
+    assert len(host.journal) == 1
+    host.load(*used)
+    host.pass_time(600.0)
+    name, attempt, cause, after = due
+    found = host.journal[1]
+    assert (found.schedule, found.attempt, found.cause) == (name, attempt, cause)
+    assert len(host.journal) == 2
+    if verdict == "in time":
+        assert found.verdict in ("ran", "caught_up")
+        assert found.at == T0 + HOUR + max(after, broken)
+    else:
+        assert found.verdict == verdict
+        whose = "the entry" if cause == "retry" else "the entry before it"
+        assert found.reason == (f"{whose} could not be used" if verdict == "missed" else "")
 
 
 def test_an_entry_that_could_not_be_used_and_is_deleted_leaves_nothing_behind():

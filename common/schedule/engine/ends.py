@@ -10,7 +10,7 @@ from common.schedule.engine import policy
 from common.schedule.engine.board import Board
 from common.schedule.engine.planner import Planner
 from common.schedule.engine.slot import Run, Slot
-from common.schedule.model import Cause, Decision, Follow, Moment, Waiting
+from common.schedule.model import Cause, Decision, Ended, Follow, Moment, Occurrence, Waiting
 from common.states import State
 
 
@@ -30,45 +30,60 @@ class Ends:
             slot.standing = structs.replace(last, last_ended=now.wall, last_state=state_of_last)
             self._board.touch(slot)
         aside = self._board.aside.get(run.occurrence.schedule)
-        if aside is not None:  # nothing can follow it, but it counts
-            failures = 0 if state is State.SUCCEEDED else aside.failures + (state not in policy.NOT_FAILED)
+        if aside is not None:
             state_of_last = state.value if aside.last_jid == run.jid else aside.last_state
-            self._board.put_aside(structs.replace(
-                aside, failures=failures, last_ended=now.wall, last_state=state_of_last))
+            self._board.put_aside(structs.replace(aside, last_ended=now.wall, last_state=state_of_last))
 
     def over(self, run: Run, state: State, now: Moment, out: list[Decision]) -> None:
         """It goes on no more: make room for others, and do what follows."""
         self._board.leave(run)
         slot = self._board.slots.get(run.occurrence.schedule)
         if slot is None:
+            self._defer(run, state, now)
             return
-        touched = self._follow(slot, run, state, now, out)
+        touched = [] if run.ended_by_us else self._follow(slot, run.occurrence, state, now.wall, now, out)
         if slot.rests:
             slot.next = None  # any end is one to count from, also that of a run by hand
             self._planner.rest(slot, now, run.begun)
-        for other in touched:
+        self._board.touch(slot)
+        for other in [slot, *touched]:
             self._planner.look(other, now, out)
 
-    def _follow(self, slot: Slot, run: Run, state: State, now: Moment, out: list[Decision]) -> list[Slot]:
-        """What comes of it: the entries to look at now, the run's own first."""
-        self._board.touch(slot)
-        if run.ended_by_us:
-            return [slot]
+    def make_up(self, slot: Slot, now: Moment, out: list[Decision]) -> list[Slot]:
+        """The entry can be used again: do what follows the runs that ended meanwhile. The entries to look at now."""
+        ends = slot.standing.ends
+        slot.standing = structs.replace(slot.standing, ends=())
+        found = [other for one in ends
+                 for other in self._follow(slot, one.run, one.state, min(one.at, now.wall), now, out)]
+        if slot.rests and slot.waiting:
+            slot.next = None  # its next run is planned when these are over
+        return found
+
+    def _defer(self, run: Run, state: State, now: Moment) -> None:
+        """Keep what ended until its entry can be used again; of one that was deleted nothing follows."""
+        aside = self._board.aside.get(run.occurrence.schedule)
+        if aside is not None and not run.ended_by_us:
+            ended = Ended(run=run.occurrence, state=state, at=now.wall)
+            self._board.put_aside(structs.replace(aside, ends=(*aside.ends, ended)[-policy.QUEUE_LIMIT:]))
+
+    def _follow(self, slot: Slot, one: Occurrence, state: State, at: float, now: Moment,
+                out: list[Decision]) -> list[Slot]:
+        """What comes of a run that ended at that time: the other entries to look at now."""
         if state is State.SUCCEEDED:
             slot.failures = 0
-            return [slot, *self._start(slot, slot.entry.then, "then", now, out)]
+            return self._start(slot, slot.entry.then, "then", at, now, out)
         if state not in policy.NOT_FAILED:
-            if self._retry(slot, run, now, out):
-                return [slot]
+            if self._retry(slot, one, at, now, out):
+                return []
             self._count(slot)
-        return [slot, *self._start(slot, slot.entry.on_failure, "on_failure", now, out)]
+        return self._start(slot, slot.entry.on_failure, "on_failure", at, now, out)
 
-    def _retry(self, slot: Slot, run: Run, now: Moment, out: list[Decision]) -> bool:
+    def _retry(self, slot: Slot, one: Occurrence, at: float, now: Moment, out: list[Decision]) -> bool:
         """Whether it is tried again."""
-        entry, one = slot.entry, run.occurrence
+        entry = slot.entry
         if one.attempt >= entry.retries or not entry.enabled or slot.paused:
             return False
-        due = now.wall + policy.retry_after(entry, one.attempt)
+        due = at + policy.retry_after(entry, one.attempt)
         if due > slot.end:
             return False
         self._add(slot, Waiting(planned=one.planned, due=due, attempt=one.attempt + 1, cause="retry", by=one.by),
@@ -81,14 +96,14 @@ class Ends:
         if most is not None and slot.failures >= most and not slot.paused:
             slot.paused = f"{slot.failures} runs in a row failed"
 
-    def _start(self, slot: Slot, follows: Iterable[Follow], cause: Cause, now: Moment,
+    def _start(self, slot: Slot, follows: Iterable[Follow], cause: Cause, at: float, now: Moment,
                out: list[Decision]) -> list[Slot]:
         """Have the entries that follow run; those that are not there were warned of as they were loaded."""
         found: list[Slot] = []
         for follow in follows:
             other = self._board.slots.get(follow.entry)
             if other is not None:
-                due = _paced(other, now.wall + follow.delay, now)
+                due = _paced(other, at + follow.delay, now)
                 self._add(other, Waiting(planned=other.new_time(due), cause=cause, due=due, by=slot.entry.name),
                           now, out)
                 found.append(other)
@@ -96,7 +111,11 @@ class Ends:
 
     def _add(self, slot: Slot, one: Waiting, now: Moment, out: list[Decision]) -> None:
         self._board.touch(slot)
-        if not slot.wait(one):
+        there = policy.there_from(now.wall, self._board.born)
+        if one.due < policy.reaches_back(slot.entry, now.wall, there):
+            whose = "the entry" if one.cause == "retry" else "the entry before it"
+            self._board.judge(slot, one, "missed", f"{whose} could not be used", now, out)
+        elif not slot.wait(structs.replace(one, caught_up=one.due < there)):
             self._board.judge(slot, one, "skipped_overlap", f"{policy.QUEUE_LIMIT} runs wait already", now, out)
 
 

@@ -40,7 +40,7 @@ class Engine:
         self._gate = Gate(self._board)
         self._planner = Planner(self._board, self._gate)
         self._ends = Ends(self._board, self._planner)
-        self._loading = Loading(who, zone, standings, self._board, self._gate, self._planner)
+        self._loading = Loading(who, zone, standings, self._board, self._gate, self._planner, self._ends)
 
     @property
     def held(self) -> Hold | None:

@@ -9,6 +9,7 @@ from msgspec import structs
 
 from common.schedule.engine import policy, verbs
 from common.schedule.engine.board import Board
+from common.schedule.engine.ends import Ends
 from common.schedule.engine.gate import Gate, Refusal
 from common.schedule.engine.planner import Planner
 from common.schedule.engine.plans import Rhythm
@@ -32,6 +33,7 @@ class Loading:
 
     def __init__(
         self, who: str, zone: tzinfo, standings: Mapping[str, Standing], board: Board, gate: Gate, planner: Planner,
+        ends: Ends,
     ) -> None:
         self._who = who
         self._zone = zone
@@ -40,6 +42,7 @@ class Loading:
         self._board = board
         self._gate = gate
         self._planner = planner
+        self._ends = ends
         self._periods: dict[str, Period] = {}
         self._deleted: dict[str, Standing] = {}
         """What entries that were deleted had decided: one that comes back under its name decides nothing twice."""
@@ -62,7 +65,8 @@ class Loading:
             else:
                 self._forget(self._brought_up(self._standings[name], _GONE, periods, now, out), now, out)
         self._standings.clear()
-        for slot in fresh:
+        follow = [other for slot in fresh for other in self._ends.make_up(slot, now, out)]
+        for slot in [*fresh, *follow]:
             self._planner.look(slot, now, out)
         return out
 
