@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ hypothesis.settings.load_profile("jr")
 
 # Tests write settings as an administrator would: files that others may write are refused, and have tests of their own.
 os.umask(0o022)
+
+# Tests press Ctrl-C. Whoever runs them in the background of a script lets them ignore it, and all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 UNIT = Path(__file__).parent / "unit"
 

@@ -144,7 +144,7 @@ def test_returns_are_printed_as_they_come(socket: Path, tmp_path: Path, fmt: str
         assert process.stdout is not None
         assert b"m2" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(60) == 130
 
 
 def test_jsonl_is_a_line_for_each_return(jr: Jr, socket: Path) -> None:
@@ -271,7 +271,7 @@ def test_the_wait_is_over(jr: Jr, socket: Path, fmt: str) -> None:  # S13
     else:
         # What is not over yet has a place in a table, but is no return.
         assert ("m1" in ended.out) == (fmt == "table")
-    assert script.gone.wait(10)
+    assert script.gone.wait(60)
 
 
 def test_a_wait_that_is_long_enough(jr: Jr, socket: Path) -> None:
@@ -323,7 +323,7 @@ def test_ctrl_c_detaches(socket: Path, tmp_path: Path) -> None:  # S14
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
         assert process.returncode == 130
-        assert script.gone.wait(10)
+        assert script.gone.wait(60)
     text = err.decode()
     assert f"jr: detached from {JID}, which goes on" in text
     assert f"jr-run --root {tmp_path} jobs.lookup_jid {JID}" in text
@@ -351,7 +351,7 @@ def test_a_reader_that_stops_is_no_traceback(socket: Path, tmp_path: Path) -> No
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(10) == 141
+        assert process.wait(60) == 141
 
 
 @pytest.mark.parametrize(("words", "goes_on"), [

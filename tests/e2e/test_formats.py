@@ -126,7 +126,7 @@ def on_terminal(fleet: Fleet, *words: str, **env: str) -> str:
             pass
         finally:
             os.close(leader)
-        process.wait(20)
+        process.wait(60)
     return data.decode()
 
 

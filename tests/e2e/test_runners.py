@@ -12,6 +12,7 @@ from tests.lib.fleet import USER, Fleet, started, with_runners
 
 RUNNERS = '''
 """Runners of an operator."""
+import os
 import time
 
 
@@ -19,6 +20,13 @@ def nap(seconds: float = 100) -> float:
     """Sleep on the master."""
     time.sleep(seconds)
     return seconds
+
+
+def until(gate: str) -> str:
+    """Wait for a file."""
+    while not os.path.exists(gate):
+        time.sleep(0.02)
+    return "through"
 
 
 def survey(master) -> dict:
@@ -92,24 +100,27 @@ def test_a_timeout_and_a_bounded_wait(fleet: Fleet) -> None:
 
 def test_it_outlives_the_master(fleet: Fleet) -> None:
     # P6
-    gate = "1.5"
-    jid = fleet.command("jr-run", "--async", "mine.nap", gate).out.strip()
+    gate = fleet.base / "outlives"
+    jid = fleet.command("jr-run", "--async", "mine.until", str(gate)).out.strip()
     pid = fleet.running(jid, "master")["pid"]
     fleet.restart("master", number=signal.SIGKILL)
+    gate.touch()
 
     pair = fleet.ended(jid, "master")
-    assert (pair["state"], pair["return"], pair["pid"]) == ("succeeded", 1.5, pid)
+    assert (pair["state"], pair["return"], pair["pid"]) == ("succeeded", "through", pid)
 
 
 def test_it_ends_while_the_master_is_dead_and_its_return_is_stored(fleet: Fleet) -> None:
     # P3, P6
-    jid = fleet.command("jr-run", "--async", "mine.nap", "0.5").out.strip()
+    gate = fleet.base / "meanwhile"
+    jid = fleet.command("jr-run", "--async", "mine.until", str(gate)).out.strip()
     fleet.running(jid, "master")
     fleet.end("master")
+    gate.touch()
     fleet.over(jid, "master")
     fleet.up()
     pair = fleet.ended(jid, "master")
-    assert (pair["state"], pair["return"]) == ("succeeded", 0.5)
+    assert (pair["state"], pair["return"]) == ("succeeded", "through")
 
 
 def test_a_restarted_master_can_kill_it(fleet: Fleet) -> None:

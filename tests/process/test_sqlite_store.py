@@ -303,7 +303,7 @@ class TestSteps:  # S11
 
         purger = threading.Thread(target=expire)
         purger.start()
-        at_work.wait(10)
+        at_work.wait(60)
         meanwhile = 0
         while purger.is_alive():
             store.apply([published(job(1000 + meanwhile), ["a"])], NOON)
