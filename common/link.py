@@ -49,7 +49,7 @@ class Hub(Protocol):
     """The master's end."""
 
     def send(self, connection: Connection, frame: bytes) -> bool:
-        """Hand over one frame without waiting; False when the connection is gone or its queue is full."""
+        """Hand over one frame without waiting; False when the connection is gone or too much waits for it."""
 
     def drop(self, connection: Connection) -> None:
         """Cut one connection now; no other is touched."""
@@ -95,7 +95,7 @@ class Line(Protocol):
     """The minion's end: one socket, one connection."""
 
     def send(self, frame: bytes) -> bool:
-        """Hand over one frame without waiting; False when the line is not open or its queue is full."""
+        """Hand over one frame without waiting; False when the line is not open or too much waits for it."""
 
     def close(self) -> None:
         """End it; no callback comes after this."""

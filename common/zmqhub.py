@@ -131,7 +131,7 @@ class _MainDoor:
     port: Port
 
     def __init__(self, doorkeeper: Doorkeeper, events: HubEvents, limits: HubLimits) -> None:
-        self.limits = PortLimits(limits.max_frame, limits.queue, limits.silence, None, limits.connections)
+        self.limits = PortLimits(limits.max_frame, limits.queue, limits.silence, None, limits.connections, patient=True)
         self.peers: dict[Connection, Peer] = {}
         self._doorkeeper = doorkeeper
         self._events = events

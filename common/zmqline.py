@@ -8,6 +8,7 @@ import errno
 
 import zmq
 
+from common.backlog import Backlog, Depot
 from common.codec import ENROL_LIMIT, FRAME_LIMIT
 from common.errors import JrError, UsageError
 from common.keys import KeyPair
@@ -60,12 +61,17 @@ class ZmqLine:
                 raise kind(f"cannot connect to {shown(host, port)}: {reason(error)}") from error
             self._reader = Reader(loop, self._socket, self._read)
             undo.pop_all()
+        self._backlog = Backlog(loop, Depot(), self._hand_over)
         self._timer = loop.call_later(give_up, self._give_up)
 
     def send(self, frame: bytes) -> bool:
         """See `Line`."""
         if not self._open or self._over:
             return False
+        return (not self._backlog and self._hand_over(frame)) or self._backlog.add(frame)
+
+    def _hand_over(self, frame: bytes) -> bool:
+        """Whether there was room. A line that is over is told by the monitor."""
         self._reader.kick()
         try:
             self._socket.send(frame, zmq.DONTWAIT)
@@ -77,6 +83,7 @@ class ZmqLine:
         """See `Line`."""
         if not self._over:
             self._over = True
+            self._backlog.drop()
             self._timer.cancel()
             self._reader.close()
             self._monitor.close()

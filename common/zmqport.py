@@ -21,6 +21,7 @@ import zmq
 
 from common import clock
 from common.admissions import Admission, Admissions
+from common.backlog import Backlog, Depot
 from common.errors import JrError
 from common.keys import KeyPair
 from common.link import Key
@@ -63,6 +64,8 @@ class Peer:
     cut: bool = False
     name: int = 0
     """What the owner of the port calls it."""
+    backlog: Backlog | None = None
+    """What waits for room in its queue, once that was full."""
     mark: tuple[float, int] | None = None
     """`since`, and the bytes that had come over it, when they were last counted after a frame."""
 
@@ -105,6 +108,8 @@ class PortLimits:
     """Seconds between frames; None is for ever, which libzmq's own heartbeats then end."""
     connections: int | None = None
     """None is what the limit of open files leaves."""
+    patient: bool = False
+    """Whether frames that find the queue of a connection full wait for room."""
     unread: int | None = None
     """Bytes that may come over a connection without making a whole message; None is what `UNREAD` frames take."""
 
@@ -125,6 +130,7 @@ class Port:
         self._unread = limits.unread or UNREAD * limits.frame
         self._pressure = Pressure(min(_STEP, 2 * self._unread), _LOOKING)
         self._admissions = Admissions()
+        self._depot = Depot()
         self._peers: dict[int, Peer] = {}
         self._silent: dict[int, Peer] = {}
         self._routes: dict[bytes, Peer] = {}
@@ -153,16 +159,37 @@ class Port:
         return self._admissions.give(key, who, address, clock.boottime())
 
     def send(self, peer: Peer, frame: bytes) -> bool:
-        """Hand over one frame; False when the peer is gone or its queue is full."""
+        """Hand over one frame, or keep it until there is room; False when the peer is gone or too much waits for it."""
         if peer.cut or self._closed:
             return False
+        if not peer.backlog:
+            try:
+                return self._hand_over(peer, frame)
+            except zmq.Again:
+                if not self._limits.patient:
+                    return False
+                if peer.backlog is None:
+                    peer.backlog = Backlog(self._loop, self._depot, lambda waiting: self._retry(peer, waiting))
+        return peer.backlog.add(frame)
+
+    def _hand_over(self, peer: Peer, frame: bytes) -> bool:
+        """Raises zmq.Again when there is no room; False when the peer is gone."""
         self._reader.kick()
         try:
             self._socket.send(peer.route, zmq.SNDMORE | zmq.DONTWAIT)
             self._socket.send(frame, zmq.DONTWAIT)
+        except zmq.Again:
+            raise
         except zmq.ZMQError:
             return False
         return True
+
+    def _retry(self, peer: Peer, frame: bytes) -> bool:
+        try:
+            self._hand_over(peer, frame)
+        except zmq.Again:
+            return False
+        return True  # or nobody is there any more, which the monitor tells
 
     def cut(self, peer: Peer) -> None:
         """End one connection now; `left` is told soon if it had joined."""
@@ -208,6 +235,9 @@ class Port:
     def close(self) -> None:
         """End all connections and free the port; nothing is told."""
         self._closed = True
+        for peer in self._routes.values():
+            if peer.backlog is not None:
+                peer.backlog.drop()
         self._reader.close()
         self._monitor.close()
         self._socket.close()
@@ -236,6 +266,8 @@ class Port:
         """Forget a peer, but for its descriptor: that one stays taken until the monitor tells its end."""
         if self._silent.get(peer.fd) is peer:
             del self._silent[peer.fd]
+        if peer.backlog is not None:
+            peer.backlog.drop()
         if peer.route:
             self._routes.pop(peer.route, None)
             self._loop.call_soon(self._tell_left, peer)

@@ -30,6 +30,7 @@ _CRASHED = 70
 _NOT_FOUND = 127
 _NOT_STARTED = 126
 """The shell's own two codes for a command that did not start."""
+_CAUGHT = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 _OURS = frozenset({__file__, functions.__file__})
 
 
@@ -104,7 +105,7 @@ def _wire(wires: Wires) -> None:
         os.dup2(source, target)
     for fd in (null, wires.out, wires.err, *wires.surplus):
         os.close(fd)
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+    for number in _CAUGHT:
         signal.signal(number, signal.SIG_DFL)
     # Python code expects an exception from a closed pipe or a full limit; commands get the default, see _become.
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)

@@ -19,6 +19,7 @@ from typing import Any
 from common import clock
 from common.ids import Jid
 from common.proc import cgroup, channel, limits, supervisor
+from common.proc.child import EVERY_SIGNAL
 from common.proc.given import give
 from common.proc.layout import Layout
 from common.proc.loader import Config, load
@@ -57,7 +58,7 @@ class Spawner:
 
     def _start(self, jid: Jid) -> None:
         """Fork, and hand the agent a pidfd that was opened before anybody could reap the child."""
-        old = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        old = signal.pthread_sigmask(signal.SIG_BLOCK, EVERY_SIGNAL)
         try:
             pid = os.fork()
             if pid == 0:

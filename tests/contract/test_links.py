@@ -299,13 +299,27 @@ def test_a_full_queue_is_told_and_costs_nobody_else(make: Make) -> None:  # R-B2
         _, other, still, _ = await joined(world, "m2")
         _, _, connection, _ = await joined(world, "m1")
         frame = b"x" * (LIMIT // 2)
-        # Nobody lets the line read in between: 400 frames of 512 KiB are more than any queue and any system buffer.
+        # Nobody lets the line read in between: 800 frames of 512 KiB are more than any queue and any system buffer.
         sent = 0
-        while sent < 400 and world.hub.send(connection, frame):
+        while sent < 800 and world.hub.send(connection, frame):
             sent += 1
-        assert 10 <= sent < 400
+        assert 10 <= sent < 800
         assert world.hub.send(still, b"still here")
         await world.until(lambda: other.frames == [b"still here"], "the other minion")
+
+    play(make, story)
+
+
+def test_what_finds_a_queue_full_follows_as_it_drains(make: Make) -> None:
+    async def story(world: World) -> None:
+        line, agent, connection, _ = await joined(world, "m1")
+        frames = [b"%d " % number + bytes(16_000) for number in range(600)]
+        assert all([world.hub.send(connection, frame) for frame in frames])
+        await world.until(lambda: len(agent.frames) == len(frames), "all frames to the line")
+        assert agent.frames == frames
+        assert all([line.send(frame) for frame in frames])
+        await world.until(lambda: len(world.master.frames) == 1 + len(frames), "all frames to the hub")
+        assert world.master.texts("m1")[1:] == frames
 
     play(make, story)
 

@@ -103,7 +103,7 @@ class MemoryWorld:
         self.hub: MemHub = self._make()
 
     def _make(self) -> MemHub:
-        return MemHub(self.master, self.master, self.master, max_frame=1024 * 1024, queue=50)
+        return MemHub(self.master, self.master, self.master, max_frame=1024 * 1024, queue=700)
 
     def line(self, pair: KeyPair, agent: Agent) -> Line:
         return self.hub.open_line(pair.public, agent)
