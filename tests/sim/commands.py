@@ -4,7 +4,8 @@
     read TARGET | write TARGET  [within S] [as NAME]   inline functions: one that leaves no record, one that does
     begin MINION SECONDS [exit N] [within S] [as NAME]                   a job that a minion's schedule begins
     entry MINION NAME SECONDS [exit N] [KEY VALUE]...        an entry of its schedule; `_` in a value is a space
-    unplan MINION NAME                                       no such entry any more
+    unplan MINION NAME | run MINION NAME                     no such entry any more | begin it by hand
+    hold MINION | release MINION                             nothing of its schedule begins, until released
     stop JOB term|kill|signal [MINION]     from the master · here MINION JOB term|kill|signal   on that host
     crash PARTY [STEPS]      SIGKILL, now or after so many effects       start PARTY
     reboot MINION            the power fails                             orphan JOB MINION   its supervisor is killed
@@ -52,6 +53,7 @@ class Commands:
         self._verbs: dict[str, Callable[[list[str]], None]] = {
             "publish": self._publish, "read": self._publish, "write": self._publish, "begin": self._begin,
             "entry": self._entry, "unplan": self._unplan,
+            **dict.fromkeys(("run", "hold", "release"), self._ask),
             "stop": self._stop, "here": self._stop_here, "orphan": self._orphan, "forget": self._forget,
             "reject": self._key, "accept": self._key, "delete": self._key,
             **dict.fromkeys(("crash", "start", "freeze", "clock", "slow", "fail"), self._party),
@@ -106,6 +108,11 @@ class Commands:
     def _unplan(self, words: list[str]) -> None:
         minion = self._find(words[1])
         minion.write_entries({name: fields for name, fields in minion.files.written.items() if name != words[2]})
+
+    def _ask(self, words: list[str]) -> None:
+        self._find(words[1]).ask_schedule({
+            "run": lambda desk: desk.run(words[2], "ann"), "hold": lambda desk: desk.hold("ann"),
+            "release": lambda desk: desk.release()}[words[0]])
 
     def _call(self, jid: Jid, name: str) -> None:
         self.world.names[jid] = name

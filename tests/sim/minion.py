@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
@@ -19,6 +19,7 @@ from common.ids import Jid, MinionId, mint
 from common.link import Closed, Key
 from common.messages import NO_SECRETS, Enrol, JobFields, Message, Return, Stopped
 from common.proc.record import JobRecord, StopRequest
+from common.schedule.desk import Desk as Verbs
 from common.sequencer import Then
 from common.states import State
 from minion.core import effects as do
@@ -112,6 +113,11 @@ class SimMinion(Process):
         self.files.write(written)
         if self.schedule is not None:
             self.schedule.read_files()
+
+    def ask_schedule(self, verb: Callable[[Verbs], Coroutine[Any, Any, Any]]) -> None:
+        """Somebody on this host changes something of its schedule at run time."""
+        if self.schedule is not None:
+            self.schedule.ask(verb)
 
     @property
     def is_short(self) -> bool:

@@ -11,8 +11,8 @@ ROUNDS = (20, 120)
 
 NAMES = ("wall", "rhythm", "next")
 """The entries of a schedule."""
-EDITED = 0.005
-"""The chance of each round that an entry is deleted."""
+EDITED = 0.04
+"""The chance of each round that somebody does something about a schedule."""
 CLONES = 5
 """Of so many worlds, one has machines that share a key."""
 
@@ -29,7 +29,7 @@ class Nemesis:
         self._clones = seed % CLONES == CLONES - 1
         self._twins: list[str] = []
         self._plans = random.Random(f"plans {seed}")
-        self.scheduled = self._plans.choice([0, 0, 0, 1, 1, 1, 2])
+        self.scheduled = self._plans.choice([0, 0, 1, 1, 1, 2])
 
     def commands(self) -> Iterator[str]:
         """Everything that befalls the world, up to its healing."""
@@ -47,7 +47,7 @@ class Nemesis:
                 yield from self._bounce()
             yield self._order() if chance.random() < 0.45 else self._trouble()
             if self.scheduled and self._plans.random() < EDITED:
-                yield f"unplan m{self._plans.randint(1, self.scheduled)} {self._plans.choice(NAMES)}"
+                yield self._edit()
             if chance.random() < 0.8:
                 yield f"wait {self._pause():.3f}"
             if chance.random() < 0.35:
@@ -66,8 +66,15 @@ class Nemesis:
             words += [f"splay {chance.choice([3, 20])}"] if chance.random() < 0.2 else []
             words += ["then next"] if chance.random() < 0.4 else []
             words += ["exit 3 retries 2 retry_delay 4 on_failure next"] if chance.random() < 0.3 else []
-            yield f"entry {minion} {name} {chance.choice([0.01, 2, 20, 100])} {' '.join(words)}"
+            yield f"entry {minion} {name} {chance.choice([0.01, 2, 20, 150])} {' '.join(words)}"
         yield f"entry {minion} next {chance.choice([0.01, 5])} overlap queue exit {chance.choice([0, 3])} retries 1"
+
+    def _edit(self) -> str:
+        """Somebody does something about a schedule."""
+        chance = self._plans
+        minion, name = f"m{chance.randint(1, self.scheduled)}", chance.choice(NAMES)
+        verbs = [f"run {minion} {name}", f"hold {minion}", f"release {minion}"]
+        return chance.choice([*verbs, *verbs, f"unplan {minion} {name}"])
 
     def _bounce(self) -> Iterator[str]:
         """A party dies in the middle of new work, is back at once, and is asked to stop that work."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC
 from functools import partial
 from pathlib import Path
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import Raw
 
+from common.errors import JrError
 from common.host import effects as host_do
 from common.host.desk import Desk
 from common.ids import Jid
 from common.messages import NO_SECRETS, JobFields, Return
+from common.schedule.desk import Desk as Verbs
 from common.schedule.entries.entries import parse_entry
 from common.schedule.entries.layers import Filed, Files
 from common.schedule.model import Entry, Step
@@ -178,6 +181,13 @@ class Schedule:
         """A job of this host ended."""
         with self._loop.inside():
             self._scheduler.ended(message)
+
+    def ask(self, verb: Callable[[Verbs], Coroutine[Any, Any, Any]]) -> None:
+        """Somebody on this host, who lives with being refused, changes something."""
+        async def asked() -> None:
+            with contextlib.suppress(JrError):
+                await verb(self._scheduler.desk)
+        self._loop.run(asked)
 
     def connected(self, is_so: bool) -> None:
         """The master is there from now on, or not."""

@@ -7,6 +7,7 @@ or save the transcript, change it, and play it with `python -m tests.sim.stories
 from __future__ import annotations
 
 import sys
+from collections import Counter
 
 from tests.sim.commands import Commands
 from tests.sim.nemesis import Nemesis
@@ -29,6 +30,7 @@ def main() -> int:
     worlds = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     failed = events = jobs = pairs = 0
+    verdicts: Counter[str] = Counter()
     for seed in range(first, first + worlds):
         try:
             world = live(seed)
@@ -39,7 +41,10 @@ def main() -> int:
         events += world.events
         jobs += len(world.truth.jobs)
         pairs += len(world.truth.pairs)
+        verdicts.update(one.verdict for one in world.truth.verdicts.given.values())
     print(f"{worlds} worlds, {failed} failed; {events} events, {jobs} jobs on {pairs} (job, minion) pairs")
+    counts = ", ".join(f"{name} {count}" for name, count in verdicts.most_common())
+    print(f"{verdicts.total()} verdicts on planned runs: {counts}")
     return 1 if failed else 0
 
 

@@ -40,6 +40,7 @@ EACH = 5
     "clone",  # R-A13: two machines with one key
     "keys",  # R-A11, R-A12: a rejected key, and its return
     "half_open",  # R-A18: nothing passes, nobody is told
+    "schedule",  # S25: planned runs, through crashes, reboots and clocks
     "supervisors",  # R-A2: agents and supervisors are killed
 ])
 def test_story(name: str) -> None:
@@ -53,7 +54,7 @@ def test_every_story_is_told() -> None:
 
 
 @pytest.mark.parametrize("first", range(0, WORLDS, EACH))
-def test_worlds_heal(first: int) -> None:  # R-A1, R-A13, R-A19: crash, loss, doubling at every step; P1 to P5, P9
+def test_worlds_heal(first: int) -> None:  # R-A1, R-A13, R-A19, S25: crash, loss, doubling at every step; P1 to P5, P9
     for seed in range(first, first + EACH):
         soak.live(seed)
 

@@ -86,7 +86,7 @@ class Verdicts:
         if one.jid is not None:
             self._must(self.runs.setdefault(one.jid, run) == run, run, f"has the jid of {self.runs[one.jid]}")
             self._world.names[one.jid] = told(run)
-        stretch = "" if one.last is None else f" to {round(one.last - EPOCH, 3):g} ({one.count})"
+        stretch = "" if one.last is None else f" to {round(one.last - EPOCH, 3):.10g} ({one.count})"
         self._world.say(f"{told(run)}{stretch} {one.verdict}" + (f": {one.reason}" if one.reason else ""))
 
     def _wait(self, minion: SimMinion, name: str, waiting: set[Key]) -> None:
@@ -112,13 +112,14 @@ class Verdicts:
             if row is None or row.tag != tag:  # what comes with it was decided by the clock as it was
                 rows[entry.name] = Row(tag, None)
                 return
+        if row.reached is None:  # runs that wait keep the names that they had
+            row.reached = None if standing.planned is None else standing.planned - every
+            return
         times = [(one.planned, one.planned if one.last is None else one.last) for one in given
                  if one.schedule == entry.name and one.cause == "plan" and not one.attempt]
         times += [(one.planned, one.planned) for one in standing.waiting if one.cause == "plan" and not one.attempt]
         for first, last in sorted(times):
-            if row.reached is None:
-                row.reached = last
-            elif first > row.reached + NEAR:
+            if first > row.reached + NEAR:
                 run = (minion.id, Key(entry.name, first))
                 self._must(abs(first - row.reached - every) < NEAR, run, f"comes after {row.reached - EPOCH:g}")
                 row.reached = last
@@ -158,9 +159,10 @@ class Verdicts:
     def check_reached(self, minion: SimMinion) -> None:
         """Everything planned up to now was dealt with."""
         for name, row in self._rows[minion.id].items():
-            every = period(minion.files.entries[name])
+            entry = minion.files.entries[name]
+            every = period(entry)
             if row.reached is not None and every is not None:
-                behind = minion.now().wall - row.reached - every
+                behind = minion.now().wall - row.reached - every - entry.splay
                 self._must(behind < OVERDUE, (minion.id, Key(name, row.reached + every)), f"is {behind:g} s overdue")
 
     def check_told(self) -> None:
@@ -193,7 +195,7 @@ class Verdicts:
 def told(run: Run) -> str:
     """What the transcript calls a planned run."""
     minion, key = run
-    return f"{minion}/{key.schedule}@{round(key.planned - EPOCH, 3):g}" + (f"#{key.attempt}" if key.attempt else "")
+    return f"{minion}/{key.schedule}@{round(key.planned - EPOCH, 3):.10g}" + (f"#{key.attempt}" if key.attempt else "")
 
 
 def on_wall(entry: Entry) -> bool:

@@ -29,6 +29,8 @@ HEALING = 120.0
 
 SETTLING = 60.0
 """Seconds in which an alarm about keys is raised, if it is."""
+RELEASED = 2.0
+"""Seconds in which a schedule that was held goes on."""
 LAST_RUNS = 10
 """Times so many seconds that the last runs of schedules may take: longer than any may wait for its turn."""
 
@@ -93,7 +95,8 @@ class World:
             if party is not None and party.owner.acted:
                 self.touched.add(party.owner)
                 party.owner.acted = False
-            self.verify()
+            if self.touched or self._failure is not None:
+                self.verify()
         self.time = end
 
     def verify(self) -> None:
@@ -132,6 +135,9 @@ class World:
     def _end_schedules(self) -> None:
         """All entries are deleted; what runs ends, and the master hears of it."""
         minions = [minion for minion in self.minions.values() if minion.schedule is not None and minion.files.written]
+        for minion in minions:
+            minion.ask_schedule(lambda desk: desk.release())
+        self.run(RELEASED)
         for minion in minions:
             self.truth.verdicts.check_reached(minion)
             minion.write_entries({})
