@@ -30,14 +30,14 @@ class Doors:
         """See `HubEvents`. What does not decode costs its sender the connection."""
         if connection not in self._minions:
             self._minions[connection] = minion
-            key = self._shell.key_of(connection)
+            key = self._shell.ways.key_of(connection)
             if key is not None:
                 self._shell.apply(self._shell.core.rotation.used(key, self._shell.clock.now()))
         try:
             message = codec.from_minion.decode(frame)
         except codec.CodecError as error:
             limited(_log, f"codec {minion}").warning("%s", error, extra={"action": "bus.garbage", "minion": minion})
-            self._shell.cut(connection)
+            self._shell.ways.cut(connection)
             return
         # Words about jobs come again until they are answered. Greetings are said once, and their number is bounded.
         if isinstance(message, Word | Occurrences | Offer | Trusts) and self._shell.crowded(minion):

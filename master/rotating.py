@@ -117,7 +117,7 @@ class Rekeying:
         except JrError as error:
             self._fatal(str(error))
             raise
-        self._shell.rebind(self._bus.hub)
+        self._shell.ways.rebind(self._bus.hub)
 
     async def _confirmed(self, watch: Watch) -> None:
         """Wait until all who are connected have confirmed, for as long as that is worth waiting for."""

@@ -4,46 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from msgspec import structs
 
 from common.alarm import Alarm
 from common.clock import MasterClock
-from common.codec import CodecError, encode
 from common.errors import JrError
 from common.ids import Jid, MinionId
-from common.link import Connection, Hub, Key
+from common.link import Hub
 from common.log import limited
-from common.messages import Message
 from common.sequencer import Sequencer, Then
 from master.core import effects as do
-from master.core.core import LOCAL, Core, Terms
+from master.core.core import Core, Terms
 from master.events import Watchers
-from master.records import AddJob, Change, Job, MovePair, Pair, PutOccurrences, Snapshot
+from master.records import Job, Pair, Snapshot
 from master.store.base import BrokenStoreError, Store, StoreError, UnknownJobError
+from master.telling import tell
+from master.ways import LocalHost, Ways
+from master.weights import weights
+from master.wiping import Wiping
 
 _log = logging.getLogger("jr.master")
 T = TypeVar("T")
 
-WIPE = 1.0
-"""Seconds that a deleted secret may stay in the store's log: for all that are deleted meanwhile it is cut once."""
-_VERDICT = 1000
-"""Bytes that a verdict takes in memory, about."""
 READERS = 4
 """Threads that read the store beside the one that writes it."""
-
-
-class LocalHost(Protocol):
-    """The master's own host, at the other end of connection 0."""
-
-    def deliver(self, message: Message) -> None:
-        """A message of the master for its own host."""
-
-    def restart(self) -> None:
-        """The core was rebuilt: say again what is held."""
 
 
 class Shell:
@@ -68,24 +56,19 @@ class Shell:
         self._waiters: set[asyncio.Future[None]] = set()
         self._alarm = Alarm(self._tick)
         self._arming: asyncio.Handle | None = None
-        self._wiping = Alarm(self._wipe)
-        self._hub: Hub | None = None
-        self._host: LocalHost | None = None
+        self._wiping = Wiping(lambda: self.write(store.wipe))
+        self.ways = Ways()
 
     def attach(self, hub: Hub, host: LocalHost) -> None:
-        """The two ways out."""
-        self._hub, self._host = hub, host
-        self._wiping.set(0.0)  # a master that died may have left some
+        """Begin: the two ways out are there."""
+        self.ways.open(hub, host)
+        self._wiping.ask(0.0)  # a master that died may have left some
         self.apply(self.core.begin(self.clock.now()))
 
     def change_terms(self, **changes: Any) -> None:
         """Other terms, for this core and for those that may be built after it."""
         self._terms = structs.replace(self._terms, **changes)
         self.apply(self.core.change_terms(self._terms, self.clock.now()))
-
-    def rebind(self, hub: Hub) -> None:
-        """There is another hub."""
-        self._hub = hub
 
     @property
     def queued(self) -> int:
@@ -104,7 +87,7 @@ class Shell:
     def apply(self, effects: Sequence[do.Effect]) -> None:
         """Apply what the core wants."""
         if effects:
-            self._sequencer.submit(effects, _weights(effects))
+            self._sequencer.submit(effects, weights(effects))
         self._arm_soon()
 
     async def committed(self, effects: Sequence[do.Effect]) -> None:
@@ -112,7 +95,7 @@ class Shell:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
         waiter.add_done_callback(self._waiters.discard)
-        self._sequencer.submit([*effects, Then(waiter)])
+        self._sequencer.submit([*effects, Then(waiter)], weights(effects))
         self._arm_soon()
         await waiter
 
@@ -130,7 +113,7 @@ class Shell:
         if self._arming is not None:
             self._arming.cancel()
         self._alarm.cancel()
-        self._wiping.cancel()
+        self._wiping.close()
         self.watchers.end()
         self._writer.shutdown()
         self._reader.shutdown()
@@ -143,74 +126,26 @@ class Shell:
     def _act(self, effect: do.Effect | Then) -> None:
         match effect:
             case do.Send(connection, message):
-                self._send(connection, message)
+                self.ways.send(connection, message)
             case do.Emit(event):
-                self._told(event)
+                tell(event)
                 self.watchers.tell(event)
             case Then():
                 effect.tell()
             case do.Drop(connection, reason):
                 _log.info("cut connection %d: %s", connection, reason, extra={"action": "connection.cut"})
-                self.cut(connection)
+                self.ways.cut(connection)
             case do.DropKey(key):
-                self._cut_key(key)
+                self.ways.cut_key(key)
             case do.Alarm(minion, jid, reason):
                 limited(_log, f"alarm {minion}").warning("refused the word of a minion: %s", reason, extra={
                     "action": "word.refused", "jid": jid, "minion": minion})
             case do.Wipe():
-                self._wiping.set(WIPE)
+                self._wiping.ask()
             case do.Recall(jid):
                 task = asyncio.ensure_future(self.read(lambda: self._recall(jid)))
                 core = self.core
                 task.add_done_callback(lambda done: self._recalled(core, jid, done))
-
-    def _send(self, connection: Connection, message: Message) -> None:
-        if connection == LOCAL and self._host is not None:
-            self._host.deliver(message)
-        elif self._hub is not None:
-            try:
-                self._hub.send(connection, encode(message))
-            except CodecError as error:
-                limited(_log, "send").error("%s", error, extra={"action": "send.failed"})
-
-    def cut(self, connection: Connection) -> None:
-        """End one connection of the bus."""
-        if self._hub is not None and connection != LOCAL:
-            self._hub.drop(connection)
-
-    def key_of(self, connection: Connection) -> Key | None:
-        """The key behind a connection of the bus; None when it is gone."""
-        return None if self._hub is None else self._hub.key_of(connection)
-
-    def _cut_key(self, key: Key) -> None:
-        if self._hub is not None:
-            self._hub.drop_key(key)
-
-    def _told(self, event: do.Event) -> None:
-        match event:
-            case do.JobNew(job, minions):
-                whose = f" of the schedule {job.fields.schedule}" if job.fields.schedule else ""
-                _log.info("job %s for %d minions%s", job.fields.function, len(minions), whose,
-                          extra={"action": "job.new", "jid": job.jid, "user": job.fields.user})
-            case do.JobDone(jid, _, counts):
-                _log.info("done: %s", ", ".join(f"{count} {state}" for state, count in counts.items()),
-                          extra={"action": "job.done", "jid": jid})
-            case do.PairMoved(pair, True):
-                _log.warning("corrected to %s by a late return", pair.state,
-                             extra={"action": "job.corrected", "jid": pair.jid, "minion": pair.minion})
-            case do.MinionUp(minion):
-                _log.info("minion is up", extra={"action": "minion.up", "minion": minion})
-            case do.MinionDown(minion, reason):
-                _log.info("minion is down: %s", reason, extra={"action": "minion.down", "minion": minion})
-            case do.MinionBehind(minion, start, highest):
-                _log.warning("the minion runs on an older copy of its state folder: it was started %d times, and its "
-                             "key has been at %d", start, highest, extra={"action": "minion.behind", "minion": minion})
-            case do.KeyChanged(minion, "quarantined", reason):
-                _log.critical("key quarantined: %s; it gets no jobs until one host has a key of its own and "
-                              "`jr-key accept` lets the other one in", reason,
-                              extra={"action": "key.quarantined", "minion": minion})
-            case do.KeyChanged(minion, state):
-                _log.info("key %s", state, extra={"action": f"key.{state}", "minion": minion})
 
     def _recall(self, jid: Jid) -> tuple[Job | None, list[Pair]]:
         try:
@@ -245,29 +180,14 @@ class Shell:
         for minion in self.core.fleet.up():
             presence = self.core.fleet.get(minion)
             if presence is not None:
-                self.cut(presence.connection)
+                self.ways.cut(presence.connection)
         try:
             self.core = Core(self.store.snapshot(), self._terms, self.clock.now())
         except StoreError as failure:
             self._fatal(str(failure))
             return
         self.apply(self.core.begin(self.clock.now()))
-        if self._host is not None:
-            self._host.restart()
-
-    def _wipe(self) -> None:
-        task = asyncio.ensure_future(self.write(self.store.wipe))
-        task.add_done_callback(self._wiped)
-
-    def _wiped(self, done: asyncio.Future[bool]) -> None:
-        if done.cancelled():
-            return
-        error = done.exception()
-        if error is not None:
-            limited(_log, "wipe").error("cannot wipe secrets from the log of the store, and try again: %s", error,
-                                        extra={"action": "wipe.failed"})
-        if error is not None or not done.result():
-            self._wiping.set(WIPE)
+        self.ways.restart_host()
 
     def _arm_soon(self) -> None:
         """Once for all that this turn of the loop brings."""
@@ -282,26 +202,3 @@ class Shell:
 
     def _tick(self) -> None:
         self.apply(self.core.tick(self.clock.now()))
-
-
-def _weights(effects: Iterable[do.Effect]) -> dict[Hashable, int]:
-    """The bytes that effects keep in memory until they are applied: those of returns under the name of their minion."""
-    weights: dict[Hashable, int] = {}
-    for effect in effects:
-        if isinstance(effect, do.Save) and (weighed := _weight(effect.change)) is not None:
-            name, weight = weighed
-            weights[name] = weights.get(name, 0) + weight
-    return weights
-
-
-def _weight(change: Change) -> tuple[Hashable, int] | None:
-    """Whose it is, and how much; None for what is small."""
-    match change:
-        case MovePair(pair) if pair.outcome is not None:
-            outcome = pair.outcome
-            return pair.minion, len(outcome.value or b"") + len(outcome.stdout) + len(outcome.stderr)
-        case PutOccurrences(minion, items):
-            return minion, len(items) * _VERDICT
-        case AddJob(job):
-            return None, len(bytes(job.fields.args)) + len(bytes(job.fields.kwargs)) + len(bytes(job.secrets))
-    return None

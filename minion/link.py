@@ -5,31 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from common import clock, codec
 from common.alarm import Alarm
 from common.errors import JrError
 from common.host.desk import now
-from common.link import Closed, Key, Line
+from common.link import Closed, Line
 from common.log import limited
 from common.messages import Message, Return
 from common.zmqline import open_enrol, open_line
 from minion.assembly import Parts
 from minion.core import effects as do
 from minion.core.agent import Agent, Stage
+from minion.keeping import KEPT, Keeping
 from minion.pki import Pki
 from minion.scheduler import Scheduler
+from minion.stages import Stages
 from minion.starts import Starts
 from minion.where import Where
 
 _log = logging.getLogger("jr.minion.link")
-T = TypeVar("T")
 
-
-LINE = (do.OpenLine, do.OpenEnrol, do.CloseLine, do.SendLine, do.MakeKey, do.TakeUpKey, do.KeepMasters, do.CatchUp,
-        do.Complain, do.VerdictsNoted)
+LINE = (do.OpenLine, do.OpenEnrol, do.CloseLine, do.SendLine, *KEPT, do.Complain, do.VerdictsNoted)
 
 
 class Link:
@@ -42,14 +40,18 @@ class Link:
         self._pki = pki
         self._fatal = fatal
         self._parts: Parts | None = None
+        self._keeping: Keeping | None = None
+        self._stages: Stages | None = None
         self._line: Line | None = None
         self._alarm = Alarm(self._tick)
         self._started = False
-        self._stage = Stage.IDLE
 
     def open(self, parts: Parts) -> None:
         """Whom frames are for."""
         self._parts = parts
+        self._keeping = Keeping(self._pki, self._starts, None if self._master is None else self._master.key, parts,
+                                self._apply)
+        self._stages = Stages(parts.agent, parts.scheduler)
 
     @property
     def _agent(self) -> Agent:
@@ -123,6 +125,10 @@ class Link:
 
     def other(self, effect: Any) -> None:
         """The effects of the connection itself."""
+        if isinstance(effect, KEPT):
+            if self._keeping is not None:
+                self._keeping.do(effect)
+            return
         match effect:
             case do.OpenLine() | do.OpenEnrol():
                 self._open_line(enrol=isinstance(effect, do.OpenEnrol))
@@ -130,17 +136,6 @@ class Link:
                 self._end_line()
             case do.SendLine(message):
                 self._send(message)
-            case do.MakeKey():
-                self._keep(self._pki.make_spare, self._agent.made)
-            case do.TakeUpKey():
-                self._keep(self._pki.take_up, lambda _: [])
-                _log.info("this minion's new key is in use", extra={"action": "key.rotated"})
-            case do.KeepMasters(keys):
-                self._keep_masters(keys)
-            case do.CatchUp(starts):
-                _log.warning("this state folder is an older copy: its key has been at %d starts; going on from there",
-                             starts, extra={"action": "state.behind"})
-                self._keep(partial(self._starts.keep, starts), lambda _: [])
             case do.VerdictsNoted(place):
                 self._scheduler.noted(place)
             case do.Complain(reason):
@@ -148,8 +143,8 @@ class Link:
 
     def changed(self) -> None:
         """Wake when the core wants to be, and tell when the connection changed."""
-        if self._parts is not None:
-            self._tell_stage()
+        if self._stages is not None:
+            self._stages.look()
         if self._parts is None or not self._started:
             return
         at = self._parts.agent.next() if self._master is not None else self._parts.host.held.next()
@@ -163,7 +158,7 @@ class Link:
 
     def _apply(self, effects: Sequence[Any]) -> None:
         """What concerns the connection itself never waits for the disk; the rest is the host's."""
-        if self._parts is None:
+        if self._parts is None or not self._started:
             return
         for effect in effects:
             if isinstance(effect, LINE):
@@ -181,25 +176,6 @@ class Link:
             limited(_log, "open").error("%s", error, extra={"action": "bus.failed"})
             asyncio.get_running_loop().call_soon(self.closed, Closed.FAILED)
 
-    def _keep(self, write: Callable[[], T], then: Callable[[T], Sequence[Any]]) -> None:
-        """Write what the master said on the disk thread, and tell the core once it is durable."""
-        assert self._parts is not None
-        asyncio.ensure_future(self._parts.hands.queue.disk(write)).add_done_callback(partial(self._kept, then))
-
-    def _kept(self, then: Callable[[T], Sequence[Any]], done: asyncio.Future[T]) -> None:
-        if done.cancelled() or not self._started:
-            return
-        error = done.exception()
-        if error is not None:
-            # Nobody is told of a key, so the old one goes on being the one that counts.
-            _log.error("cannot keep what the master said: %s", error, extra={"action": "state.failed"})
-            return
-        self._apply(then(done.result()))
-
-    def _keep_masters(self, keys: list[Key]) -> None:
-        assert self._master is not None
-        self._keep(partial(self._pki.keep_masters, self._master.key, keys), lambda _: self._agent.kept())
-
     def _end_line(self) -> None:
         line, self._line = self._line, None
         if line is not None:
@@ -215,17 +191,3 @@ class Link:
             return
         if sent:
             self._agent.pulse.said(now().boot)
-
-    def _tell_stage(self) -> None:
-        stage = self._agent.stage
-        if stage is self._stage:
-            return
-        if stage is Stage.ONLINE:
-            _log.info("connected to the master", extra={"action": "bus.connected"})
-            self._scheduler.connected()
-        elif self._stage is Stage.ONLINE:
-            _log.warning("not connected: %s", self._agent.why, extra={"action": "bus.disconnected"})
-            self._scheduler.disconnected()
-        elif stage is Stage.IDLE:
-            limited(_log, f"idle {self._agent.why}").warning("%s", self._agent.why, extra={"action": "bus.waiting"})
-        self._stage = stage
