@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from common import clock
 from common.style import Style, columns, listed, standing, tree, word
 from common.text import escape, local_time, span
 
@@ -14,6 +15,7 @@ _TIMES = frozenset({"next", "planned", "due", "at", "since", "last_planned", "la
 """Keys under which numbers are times."""
 _TOLD = frozenset({"changed", "done"})
 """Keys for programs: `origin` says it in words."""
+_BY_WALL = ("at", "cron", "calendar", "once")
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
@@ -43,9 +45,10 @@ def _about_run(run: Mapping[str, Any]) -> str:
 
 
 def _schedules(value: Any, style: Style, width: int) -> str:
+    here = str(clock.local_zone())
     rows = [
         [escape(str(entry.get("name", ""))), _status(entry), _does(entry),
-         _when(entry), _next(entry), _last(entry), _where(entry)]
+         _when(entry, here), _next(entry), _last(entry), _where(entry)]
         for entry in listed(value, "schedules")
     ]
     titles = ("NAME", "STATUS", "RUNS", "WHEN", "NEXT", "LAST", "FROM")
@@ -71,14 +74,16 @@ def _does(entry: Mapping[str, Any]) -> str:
         escape(on)
 
 
-def _when(entry: Mapping[str, Any]) -> str:
-    """The trigger as it was written, or `by hand`."""
+def _when(entry: Mapping[str, Any], here: str) -> str:
+    """The trigger as it was written, or `by hand`; with the zone of its times when that is not `here`."""
     for trigger in ("every", "at", "cron", "calendar", "once", "continuous"):
         if written := entry.get(trigger):
             if isinstance(written, Mapping):
                 written = [f"{field}={text}" for field, text in written.items()]
             text = ", ".join(map(str, written)) if isinstance(written, list) else str(written)
-            return escape("continuous" if trigger == "continuous" else f"{trigger} {text}")
+            zone = entry.get("timezone") or entry.get("zone") if trigger in _BY_WALL else None
+            there = f" ({zone})" if zone and zone != here else ""
+            return escape("continuous" if trigger == "continuous" else f"{trigger} {text}{there}")
     return "" if _problem(entry) else "by hand"
 
 

@@ -15,9 +15,11 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from common import clock
 from common.errors import DeniedError, JrError, UsageError
 from common.schedule.entries.calendars import PERIODS_LIMIT, read_periods
 from common.schedule.entries.layers import Filed, Files
+from common.schedule.times.doubts import doubts
 from common.schedule.times.periods import Period
 from common.text import escape
 from config.document import dead_link
@@ -199,10 +201,12 @@ class Reader:
         periods, wrong = read_periods({name: filed.fields for name, filed in named.items()}, self._zone)
         unusable = {problem_at(named[name].origin, problem): "" for name, problem in wrong.items()}
         problems.extend(unusable)
+        doubtful = [f"{named[name].origin}: period '{name}': {doubt}" for name, period in periods.items()
+                    for doubt in doubts(period, clock.wall())]
         saved = self._parts.get(self._saved, _NO_PART).saved
         lost = {name: origin for part in parts for name, origin in part.lost.items() if name not in named}
         lost |= {name: named[name].origin for name in wrong}
-        return Reading(Files(entries, saved, periods, lost), periods, tuple(problems), tuple(self._ignored),
+        return Reading(Files(entries, saved, periods, lost), periods, tuple(problems), (*self._ignored, *doubtful),
                        {name: named[name].fields for name in periods},
                        {name: named[name].origin for name in periods},
                        {line: name for part in parts for line, name in part.about.items()} | unusable,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from common import clock
 from common.aio import guarded
-from common.errors import JrError
+from common.errors import JrError, UsageError
 from common.log import limited
 from common.schedule.entries.book import Book
 from common.schedule.entries.entries import parse_entry
@@ -35,6 +35,8 @@ Keep = Callable[[Sequence[Change]], Awaitable[None]]
 Apply = Callable[[Mapping[str, Entry], Mapping[str, Period], Container[str]], Awaitable[None]]
 """Has the scheduler go by these entries and periods from now on; the last are names of entries that cannot be used for
 now. Raises JrError."""
+Unfit = Callable[[Entry], str]
+"""Why a daemon can never run an entry that makes sense by itself; empty when it can."""
 
 _log = logging.getLogger("jr.schedule")
 
@@ -254,15 +256,22 @@ class Shelf:
         self._told = {*problems, *self.warnings}
 
 
-def shelf_of(source: Source, changes: Iterable[Change] = (), *, master: bool = False) -> Shelf:
+def _fit(entry: Entry) -> str:
+    return ""
+
+
+def shelf_of(source: Source, changes: Iterable[Change] = (), *, master: bool = False, unfit: Unfit = _fit) -> Shelf:
     """The shelf of this host's minion, or of its master; reads the files."""
     zone = clock.local_zone()
-    return Shelf(Reader(source, zone), partial(_parse, master=master, zone=zone), changes, zone)
+    return Shelf(Reader(source, zone), partial(_parse, master=master, unfit=unfit, zone=zone), changes, zone)
 
 
-def _parse(name: str, fields: Mapping[str, Any], *, master: bool, zone: tzinfo) -> Entry:
+def _parse(name: str, fields: Mapping[str, Any], *, master: bool, unfit: Unfit, zone: tzinfo) -> Entry:
     after = datetime.fromtimestamp(clock.wall() - SETTLED, UTC)
-    return parse_entry(name, fields, master=master, zone=zone, after=after)
+    entry = parse_entry(name, fields, master=master, zone=zone, after=after)
+    if reason := unfit(entry):
+        raise UsageError(f"cannot use the schedule '{name}': {reason}")
+    return entry
 
 
 class Review(NamedTuple):
@@ -274,9 +283,9 @@ class Review(NamedTuple):
     warnings: Sequence[str]
 
 
-def review(source: Source, *, master: bool = False) -> Review:
+def review(source: Source, *, master: bool = False, unfit: Unfit = _fit) -> Review:
     """Read the files, and nothing else."""
-    shelf = shelf_of(source, master=master)
+    shelf = shelf_of(source, master=master, unfit=unfit)
     placed = shelf.book.placed.items()
     lines = [f"schedule {name}: {each.entry!r}  ({each.origin})" for name, each in placed]
     lines += [f"period {name}  ({origin})" for name, origin in shelf.period_origins.items()]

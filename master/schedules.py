@@ -19,7 +19,7 @@ from common.schedule.desk import Desk
 from common.schedule.driver import Scheduler, moment
 from common.schedule.engine.engine import Engine
 from common.schedule.entries.layers import Change
-from common.schedule.model import Check, Occurrence
+from common.schedule.model import Check, Entry, Occurrence
 from common.states import State
 from config.load import Source
 from config.shelf import Shelf, shelf_of
@@ -30,6 +30,7 @@ from master.requests import Defaults, ScheduleRequest
 from master.shell import Shell
 from master.store.base import Store, UnknownJobError
 from master.store.filters import count
+from runners.registry import is_built_in
 
 
 class Schedules:
@@ -86,6 +87,14 @@ class Schedules:
         return run if reason is None else {**run, "verdict": "failed_to_start", "reason": reason}
 
 
+def unfit(entry: Entry) -> str:
+    """Why the master can never run an entry: built-in runners are no jobs. Empty when it can."""
+    if entry.target is not None or not is_built_in(entry.function):
+        return ""
+    return (f"function is '{entry.function}': built-in runners are no jobs; name a custom runner, or a target for a "
+            "function of its minions")
+
+
 @contextlib.asynccontextmanager
 async def at_work(shell: Shell, source: Source, defaults: Defaults, runners: Callable[[], Iterable[str]],
                   no_runner: Callable[[str], str], asked: Callable[[Check, Jid], Awaitable[bool]],
@@ -96,7 +105,7 @@ async def at_work(shell: Shell, source: Source, defaults: Defaults, runners: Cal
     hold = kept.hold(store)
     runs = kept.unended(store)
     hands.kept(hold, runs)
-    shelf = await asyncio.to_thread(shelf_of, source, kept.changes(store), master=True)
+    shelf = await asyncio.to_thread(shelf_of, source, kept.changes(store), master=True, unfit=unfit)
     engine = Engine(str(MASTER), clock.local_zone(), hands.mint, kept.standings(store), hold, moment())
     scheduler = Scheduler(engine, hands)
     shell.watchers.on_done(lambda event: _ended(hands, scheduler, event))

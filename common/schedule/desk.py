@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
@@ -26,6 +26,8 @@ NEXT_LIMIT = 1_000
 """Planned times in one answer."""
 _STATUS = frozenset({"name", "broken", "status", "why", "enabled", "next", "running", "waiting", "paused", "runs",
                      "failures"})
+_BY_WALL = ("at", "cron", "calendar", "once", "start", "end", "anchor")
+"""Fields that name times of the wall clock."""
 _AT_ONCE = 50
 """Entries that are looked at before others have the loop: some 10 ms."""
 _EARLIEST, _LATEST = 1e8, 1e11
@@ -68,12 +70,13 @@ class Desk:
     async def entries(self) -> list[dict[str, Any]]:
         """Every entry, with where it comes from, its next run and how the last one went; and those that are broken."""
         rows: list[dict[str, Any]] = []
+        zone = _zone_name()
         for number, (name, placed) in enumerate(list(self._shelf.book.placed.items())):
             if number % _AT_ONCE == 0:
                 await breathe()
             row = self._engine.view_one(name, moment())
             if row is not None:
-                rows.append({**row, **_origin(placed)})
+                rows.append({**row, **_zone(row, zone), **_origin(placed)})
         others = [Broken("", "", problem) for problem in self._shelf.others]
         return [*rows, *map(_unusable, [*self._shelf.book.broken, *others])]
 
@@ -82,7 +85,7 @@ class Desk:
         book = self._shelf.book
         row = self._engine.view_one(name, moment())
         if row is not None:
-            return {**row, **_origin(book.placed.get(name))}
+            return {**row, **_zone(row, _zone_name()), **_origin(book.placed.get(name))}
         broken = {each.name: each for each in book.broken}
         if name in broken:
             return _unusable(broken[name])
@@ -243,6 +246,17 @@ def _length(given: str | float) -> float:
 
 def _unusable(broken: Broken) -> dict[str, Any]:
     return {"name": broken.name, "origin": broken.origin, "broken": broken.problem}
+
+
+def _zone(row: Mapping[str, Any], host: str | None) -> dict[str, str]:
+    """The zone of the times that an entry names, where it does not name one itself."""
+    named = any(row.get(key) for key in _BY_WALL) and not row.get("timezone")
+    return {"zone": host} if named and host is not None else {}
+
+
+def _zone_name() -> str | None:
+    zone = clock.local_zone()
+    return "UTC" if zone == UTC else getattr(zone, "key", None)
 
 
 def _origin(placed: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from config.load import SettingsError, describe, load_master, source_of
 from config.paths import Paths, find
 from config.shelf import review
 from master.daemon import MasterDaemon
+from master.schedules import unfit
 from master.store.backups import Backups
 
 _NEWEST = "newest"
@@ -50,7 +51,7 @@ def command(root: str | None, check_config: bool, log_level: str | None, log_for
     loaded = load_master(paths, os.environ, {"log_level": log_level, "log_format": log_format})
     source = source_of(loaded, paths.master_settings, paths.master_schedules)
     if check_config:
-        found = review(source, master=True)
+        found = review(source, master=True, unfit=unfit)
         click.echo("\n".join([*describe(loaded), *found.lines]))
         for line in found.warnings:
             click.echo(f"warning: {line}", err=True)

@@ -24,6 +24,7 @@ from config import schedules, shelf
 from config.load import Source
 from config.schedules import Reader, Reading
 from config.shelf import Shelf, review, shelf_of
+from master.schedules import unfit
 from minion.cli.jr_minion import command
 from tests.lib.commands import run
 from tests.lib.wait import until
@@ -166,6 +167,31 @@ def test_a_period_that_is_broken_is_no_period_that_is_not_there(files: Files) ->
         "cannot use D/b.yaml line 2: schedule 'day': it names the period 'day', which cannot be used itself "
         "(D/a.yaml line 3)",
         "cannot use D/b.yaml line 3: schedule 'nigt': it names the period 'nigt', which is not there"]
+
+
+def test_a_period_that_is_probably_not_meant_is_told_and_used(files: Files) -> None:  # I20
+    files.write("a.yaml", "periods:\n  day: {monday: '09:00-09:00'}\n  none: {day 32: '09:00-10:00'}\n")
+    reading = files.reader.read()
+    assert (list(reading.periods), reading.problems) == (["day", "none"], ())
+    assert [files.shown(line) for line in reading.warnings] == [
+        "D/a.yaml line 2: period 'day': monday: '09:00-09:00' is 24 hours, as in Icinga 2; if so, write 09:00-33:00",
+        "D/a.yaml line 3: period 'none': 'day 32' never comes: no month has a day 32",
+        "D/a.yaml line 3: period 'none': it never opens"]
+
+
+def test_the_master_refuses_built_in_runners_at_once(files: Files) -> None:  # R-S24
+    files.write("a.yaml", "a: {function: jobs.active, every: 5s}\nc: {function: site.report, every: 5s}\n"
+                          "b: {function: schedule.save, target: '*', every: 5s}\n")
+    found = shelf_of(files.source, master=True, unfit=unfit)
+    assert list(found.entries) == ["c", "b"]
+    why = "function is 'jobs.active': built-in runners are no jobs; name a custom runner, or a target for a function"
+    assert [files.shown(line) for line in review(files.source, master=True, unfit=unfit).problems] == [
+        f"cannot use D/a.yaml line 1: schedule 'a': {why} of its minions"]
+    with pytest.raises(UsageError, match=f"cannot use the schedule 'd': {why}"):
+        found.book.add("d", {"function": "jobs.active", "every": "5s"}, "ann", clock.wall())
+    with pytest.raises(UsageError, match="built-in"):
+        found.book.modify("c", {"function": "manage.up"}, "ann", clock.wall())
+    assert list(shelf_of(files.source, master=True).entries) == ["a", "c", "b"]
 
 
 def test_what_stands_in_the_folder_and_cannot_be_read_is_named(files: Files) -> None:  # S24

@@ -98,6 +98,12 @@ def test_a_target_that_matches_nobody_says_so(fleet: Fleet) -> None:  # R-B05
     assert "mine.nothing" in fleet.run("schedule.run_job", "nothing").json["reason"]
 
 
+def test_what_can_never_be_a_job_is_refused_at_once(fleet: Fleet) -> None:  # R-S24
+    ended = fleet.run("schedule.add", "report", "jobs.active", "at=03:00")
+    assert (ended.code, "function is 'jobs.active': built-in runners are no jobs" in ended.err) == (2, True), ended
+    assert add(fleet, "tidy", "schedule.save", "target=m1", "at=03:00")["zone"]
+
+
 def test_every_change_survives_a_kill(fleet: Fleet) -> None:  # R-S24
     fleet.configure("master", schedule={"filed": {"function": "test.ping", "target": "*", "once": FAR},
                                         "gone": {"function": "test.ping", "target": "*", "once": FAR}})
@@ -245,7 +251,7 @@ def test_entries_go_from_one_minion_to_others(fleet: Fleet) -> None:  # R-S24
     fleet.run("schedule.copy", "tidy", "source=m9", "target=m2").fails(1, "m9")
     fleet.run("schedule.copy", "tidy", "source=m2").fails(2, "source=", "target=")
     for name, after in (("first", "second"), ("second", "third")):
-        assert fleet.run("schedule.add", name, "manage.up", f"then={after}").code == 0
+        assert fleet.run("schedule.add", name, "mine.fine", f"then={after}").code == 0
     fleet.run("schedule.modify", "second", "then=first").fails(2, "then leads back to itself: second, first, second")
     for name in ("first", "second"):
         assert fleet.run("schedule.delete", name).code == 0

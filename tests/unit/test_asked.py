@@ -52,6 +52,16 @@ def test_in_words() -> None:  # B07
     told = explained("lost", "2026-01-01", 1, KNOWN)
     assert told["explained"][-1] == "when that is cannot be told here, where there is no period nope"
     assert told["next"] == []
+    odd, _ = read_periods({"odd": {"monday": "09:00-09:00"}, "no": {"day 32": "9:00-10:00"}}, UTC)
+    known = KNOWN._replace(periods=odd, broken={"bad": "cannot use FILE line 3: schedule 'bad': it has no key 'evry'"})
+    assert explained({"at": "10:00", "during": "odd"}, "2026-01-01", 1, known)["explained"][-1] == (
+        "period 'odd': monday: '09:00-09:00' is 24 hours, as in Icinga 2; if so, write 09:00-33:00")
+    told = explained({"at": "10:00", "during": "no"}, "2026-01-01", 1, known)
+    assert told["explained"][-3:] == ["it never runs: the period 'no' never opens",
+                                      "period 'no': 'day 32' never comes: no month has a day 32",
+                                      "period 'no': it never opens"]
+    with pytest.raises(UsageError, match="FILE line 3"):
+        explained("bad", "2026-01-01", 1, known)
 
 
 @pytest.mark.parametrize(("call", "said"), [

@@ -78,7 +78,8 @@ def test_the_next_runs_lie_in_the_window() -> None:  # B07
 @pytest.mark.parametrize(("fields", "why"), [
     ({"calendar": {"year": "2025"}}, "none of its times is still to come"),
     ({"at": ("12:00",), "during": ("night",)}, "none of its times lies in its window"),
-    ({"every": 60.0, "during": ("past",)}, "none of its times lies in its window"),
+    ({"every": 60.0, "during": ("past",)}, "the period 'past' never opens"),
+    ({"every": 60.0, "during": ("past", "night"), "excepting": ("night",)}, "none of its times lies in its window"),
     ({"every": 60.0, "during": ("nope",)}, "there is no period nope"),
     ({"every": 60.0, "base": "start", "end": "2026-01-01T00:00"}, "it ended 2026-01-01T00:00"),
     ({"at": ("mon 12:00",), "excepting": ("weekend",)}, ""),

@@ -8,10 +8,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from common.schedule.times.days import parse_days
+from common.schedule.times.days import MONTHS, WEEKDAYS, parse_days
+from common.schedule.times.doubts import SHOWN, doubts
 from common.schedule.times.periods import Period, Segment, minus, parse_times, union
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -42,9 +43,62 @@ def covered(definition: str, begin: str, days: int) -> list[str]:
     ("thursday 5 - thursday 5", "2026-04-01", 60, ["2026-04-30"]),
     ("monday -1 may", "2026-05-01", 31, ["2026-05-25"]),
     ("2026-02-27 - march 2", "2026-02-25", 8, ["2026-02-27", "2026-02-28", "2026-03-01", "2026-03-02"]),
+    ("day 28 - 31", "2026-04-27", 8, ["2026-04-28", "2026-04-29", "2026-04-30"]),
+    ("day 31", "2026-04-01", 61, ["2026-05-31"]),
+    ("february 29", "2026-02-01", 60, ["2026-03-01"]),
+    ("december 30 - 35", "2026-12-29", 20, ["2026-12-30", "2026-12-31"]),
 ])
 def test_days(definition: str, begin: str, span: int, days: list[str]) -> None:  # I20
     assert covered(definition, begin, span) == days
+
+
+NUMBERED = some.builds("{} {}".format, some.sampled_from(["day", *MONTHS]), some.integers(-70, 70))
+OTHERS = some.one_of(
+    some.builds("{} {}".format, some.sampled_from(WEEKDAYS), some.sampled_from([-6, -5, -1, 1, 4, 6])),
+    some.sampled_from(["2027-03-01", "2028-12-31", "friday"]))
+
+
+@settings(max_examples=50)
+@given(NUMBERED, NUMBERED | OTHERS, some.booleans())
+def test_what_never_comes_is_known_at_a_look(first: str, last: str, ranged: bool) -> None:  # I20
+    meant = parse_days(f"{first} - {last}" if ranged else first)
+    comes = any(meant.covers(date(2026, 1, 1) + timedelta(days=number)) for number in range(4 * 366))
+    assert meant.comes() or not comes
+    if not ranged or last.split()[0] in ("day", *MONTHS):
+        assert meant.comes() == comes
+
+
+@pytest.mark.parametrize(("ranges", "told"), [
+    ({"monday": "09:00-09:00"}, ["monday: '09:00-09:00' is 24 hours, as in Icinga 2; if so, write 09:00-33:00"]),
+    ({"monday": "8:00-9:00,00:00-00:00"},
+     ["monday: '00:00-00:00' is 24 hours, as in Icinga 2; if so, write 00:00-24:00"]),
+    ({"monday": "24:00-00:00"}, ["monday: '24:00-00:00' is no time at all", "it never opens"]),
+    ({"february 30": "00:00-24:00"},
+     ["'february 30': no february has a day 30; it is march 2, in leap years march 1, as in Icinga 2"]),
+    ({"february 20 - 29": "00:00-24:00"},
+     ["'february 20 - 29': not every february has a day 29; it is march 1, in leap years february 29, as in Icinga 2"]),
+    ({"april 31": "00:00-24:00"}, ["'april 31': no april has a day 31; it is may 1, as in Icinga 2"]),
+    ({"december 30 - 35": "00:00-24:00"}, ["'december 30 - 35': no december has a day 35"]),
+    ({"day 20 - 40": "00:00-24:00"}, ["'day 20 - 40': no month has a day 40"]),
+    ({"day 32": "00:00-24:00"}, ["'day 32' never comes: no month has a day 32", "it never opens"]),
+    ({"monday 6": "00:00-24:00"}, ["'monday 6' never comes: no month has so many of a weekday", "it never opens"]),
+    ({"2026-12-24 - 2026-12-20": "00:00-24:00"},
+     ["'2026-12-24 - 2026-12-20' never comes: it ends before it begins", "it never opens"]),
+    ({"2026-05-31": "22:00-06:00"}, []),  # until the morning of that time
+    ({"2026-05-29": "22:00-24:00", "2025-12-24": "09:00-10:00"}, ["it never opens again: its days are past"]),
+    ({}, ["it never opens"]),
+    ({"monday": "22:00-06:00", "february -1": "09:00-33:00", "day 31": "0:00-24:00", "monday 5 february": "9:00-9:30"},
+     []),
+])
+def test_what_is_probably_not_meant(ranges: dict[str, str], told: list[str]) -> None:  # I20
+    assert doubts(Period(ranges, UTC), at("2026-06-01T05:00:00")) == told
+
+
+def test_what_is_included_opens_a_period_and_doubts_have_a_bound() -> None:
+    always, never = Period(ALWAYS, UTC), Period({}, UTC)
+    assert doubts(Period({}, UTC, includes=[never, always]), 0.0) == []
+    assert doubts(Period({}, UTC, includes=[never]), 0.0) == ["it never opens"]
+    assert len(doubts(Period({f"day {number}": "09:00-10:00" for number in range(32, 100)}, UTC), 0.0)) == SHOWN + 1
 
 
 @pytest.mark.parametrize(("definition", "why"), [

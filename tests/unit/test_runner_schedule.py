@@ -33,14 +33,23 @@ def call(master: Any, name: str, *args: str, **kwargs: str) -> Any:
 
 
 def test_an_audit_reads_page_after_page_and_counts_stretches_in_full() -> None:
-    master = Asked({"runs": [{"verdict": "ran", "count": 1}], "next": "9.0/1"},
-                   {"runs": [{"verdict": "missed", "count": 40}], "next": "8.0/1"})
+    master = Asked({"runs": [{"verdict": "ran", "count": 1, "planned": 9.0}], "next": "9.0/1"},
+                   {"runs": [{"verdict": "missed", "count": 40, "planned": 1.0}], "next": "8.0/1"})
     report = call(master, "audit", "t*", minion="m1", since="1767225600", limit="2")
     assert [asked["limit"] for asked in master.asked] == [2, 1]
     assert [asked["cursor"] for asked in master.asked] == [None, "9.0/1"]
     assert master.asked[0]["filters"] == {"schedule": "t*", "minion": "m1", "since": 1767225600.0}
     assert report.value["counts"] == {"ran": 1, "missed": 40}
     assert report.note == "1 ran, 40 missed; there are more: cursor=8.0/1"
+
+
+def test_rows_of_an_audit_stand_by_their_planned_start() -> None:
+    given = [{"verdict": "missed", "count": 5, "planned": 1.0, "last": 9.0},
+             {"verdict": "ran", "count": 1, "planned": 8.0}, {"verdict": "late", "count": 1, "planned": 1.0},
+             {"verdict": "ran", "count": 1, "planned": 0.5}]
+    runs = call(Asked({"runs": given, "next": None}), "audit").value["runs"]
+    assert [(run["planned"], run["verdict"]) for run in runs] == [
+        (8.0, "ran"), (1.0, "missed"), (1.0, "late"), (0.5, "ran")]
 
 
 def test_an_audit_of_nothing_and_of_nonsense() -> None:

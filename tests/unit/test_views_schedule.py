@@ -67,6 +67,9 @@ def test_when_entries_run() -> None:
     assert when(calendar={"day": "last", "hour": "3"}) == "calendar day=last, hour=3"
     assert when(continuous=True) == "continuous"
     assert when() == "by hand"
+    assert when(at=["03:00"], timezone="Asia/Tokyo") == "at 03:00 (Asia/Tokyo)"
+    assert when(cron="0 3 * * *", zone="Europe/Berlin") == "cron 0 3 * * * (Europe/Berlin)"
+    assert (when(at=["03:00"], zone="UTC"), when(every="5m", timezone="Asia/Tokyo")) == ("at 03:00", "every 5m")
 
 
 def test_entries_that_minions_return_are_a_table_too() -> None:

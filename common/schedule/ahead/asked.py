@@ -11,7 +11,7 @@ from typing import Any
 
 from common.errors import NotFoundError, UsageError
 from common.schedule.ahead.explain import explain
-from common.schedule.ahead.forecast import Outlook, following, outlook
+from common.schedule.ahead.forecast import Outlook, barren, doubtful, following, outlook
 from common.schedule.ahead.known import Known
 from common.schedule.ahead.words import listed
 from common.schedule.entries.calendars import parse_period
@@ -82,7 +82,11 @@ def explained(given: Any, begin: str, count: int, known: Known) -> dict[str, Any
     told, unknown = explain(entry, str(known.zone)), look.windows.unknown
     if unknown:
         told.append(f"when that is cannot be told here, where there is no period {listed(unknown, 'or')}")
-    times = [] if unknown else _following(look, asked_time(begin, look.zone), count)
+    since = asked_time(begin, look.zone)
+    times = [] if unknown else _following(look, since, count)
+    if not times and not unknown and (why := barren(look, since)):
+        told.append(f"it never runs: {why}")
+    told += doubtful(look, since)
     return {"explained": told, "next": [iso(time, look.zone) for time in times]}
 
 

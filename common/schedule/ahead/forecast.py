@@ -15,6 +15,7 @@ from msgspec import structs
 
 from common.schedule.ahead.words import even, listed
 from common.schedule.model import Entry
+from common.schedule.times.doubts import doubts
 from common.schedule.times.periods import Period, Segment
 from common.schedule.times.triggers import Trigger, bounds_of, trigger_of, zone_of
 from common.schedule.times.windows import Windows
@@ -131,18 +132,30 @@ def finished(look: Outlook, now: float) -> str:
 
 def never(look: Outlook, now: float) -> str:
     """Why it can never run by itself again; empty when it can, is not meant to, or is finished."""
-    entry = look.entry
+    why = barren(look, now)
+    return why if why and _next_open(look, now, now + HORIZON) is None else ""
+
+
+def barren(look: Outlook, now: float) -> str:
+    """Why no run of it is to be found; empty when it is not meant to run by itself, or is finished."""
+    entry, windows = look.entry, look.windows
     if not entry.enabled or (look.trigger is None and not look.counted) or finished(look, now):
         return ""
     if look.end is not None and look.end < now:
         return f"it ended {entry.end}"
     if look.trigger is not None and look.trigger.next_after(_utc(now)) is None:
         return "none of its times is still to come"
-    if _next_open(look, now, now + HORIZON) is None:
-        if look.windows.unknown:
-            return f"there is no period {listed(look.windows.unknown, 'or')}"
-        return "none of its times comes" if look.windows.always else "none of its times lies in its window"
-    return ""
+    if windows.unknown:
+        return f"there is no period {listed(windows.unknown, 'or')}"
+    shut = [f"'{name}'" for name in entry.during if windows.named[name].never_opens(now)]
+    if shut and len(shut) == len(entry.during):
+        return f"the period{'' if len(shut) == 1 else 's'} {listed(shut)} never open{'s' if len(shut) == 1 else ''}"
+    return "none of its times comes" if windows.always else "none of its times lies in its window"
+
+
+def doubtful(look: Outlook, now: float) -> list[str]:
+    """What of its periods is probably not what was meant."""
+    return [f"period '{name}': {doubt}" for name, period in look.windows.named.items() for doubt in doubts(period, now)]
 
 
 def oddities(look: Outlook, begin: float, end: float) -> list[Oddity]:

@@ -13,7 +13,17 @@ from typing import Any, NamedTuple
 import msgspec
 
 from common.schedule.ahead.explain import explain
-from common.schedule.ahead.forecast import RUNS_LIMIT, Outlook, Run, finished, forecast, never, oddities, outlook
+from common.schedule.ahead.forecast import (
+    RUNS_LIMIT,
+    Outlook,
+    Run,
+    doubtful,
+    finished,
+    forecast,
+    never,
+    oddities,
+    outlook,
+)
 from common.schedule.ahead.words import length
 from common.schedule.model import Entry
 from common.schedule.times.periods import Period
@@ -136,6 +146,7 @@ def _entry(group: _Group, look: Outlook, runs: Sequence[Run], past: Durations | 
     skipped = len(runs) - len(begins)
     if skipped:
         warnings.append(f"{skipped} of {len(runs)} planned runs are outside its window and are skipped")
+    warnings += doubtful(look, begin)
     warnings += [oddity.text for oddity in oddities(look, begin, end)]
     return {"name": entry.name, "function": entry.function, "members": group.ids, "zone": str(look.zone),
             "explained": explain(entry, str(look.zone)), "runs": len(begins), "skipped_window": skipped,

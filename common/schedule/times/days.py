@@ -7,6 +7,7 @@ between, a range may go over the end of the year or of the month, and a stride c
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import NamedTuple
 
@@ -19,6 +20,10 @@ NUMBER_LIMIT = 100_000
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,9}")
 _ONE = timedelta(days=1)
+_MOST_WEEKS = 5
+"""Times that a weekday may come in a month."""
+_YEARS = (2027, 2028, 2029)
+"""All that days of months can be: in a year with a leap day, in those without, and next to one."""
 
 
 class Spec(NamedTuple):
@@ -67,15 +72,32 @@ class DayRange(NamedTuple):
             assert self.last.weekday is not None
             gone = (day.weekday() - self.first.weekday) % 7
             return day - timedelta(days=gone) if gone <= (self.last.weekday - self.first.weekday) % 7 else None
+        return next((begin for begin, end in self._runs(day) if begin <= day <= end), None)
+
+    def comes(self) -> bool:
+        """Whether it can mean a day at all; false only when that is certain."""
+        ends = (self.first, self.last)
+        if self.first.fixed is not None and self.last.fixed is not None:
+            return self.first.fixed <= self.last.fixed
+        if not all(spec.number is not None and spec.weekday is None for spec in ends):
+            return all(abs(spec.number or 0) <= _MOST_WEEKS for spec in ends if spec.weekday is not None)
+        months = [date(year, month, 1) for year in _YEARS for month in range(1, 13)]
+        return any(begin < _following(first) and first <= end for first in months for begin, end in self._runs(first))
+
+    def _runs(self, day: date) -> Iterator[tuple[date, date]]:
+        """The first and the last of the days that are meant by the year and the month of `day`; and of those meant by
+        the ones before, where they go over their end.
+        """
         for at in (day, self._turn(day)):
             begin, end = self.first.begin(at), self.last.begin(at)
             if begin is None or end is None:
                 continue
             if end < begin and self._wraps():
                 end = self.last.begin(self._turn(at, back=False))
-            if end is not None and begin <= day <= end:
-                return begin
-        return None
+            elif at is not day:
+                continue
+            if end is not None:
+                yield begin, end
 
     def _wraps(self) -> bool:
         """Whether the end may lie in the next year or month: both ends are told by the month, or both by the day."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
-from common.schedule.times.days import parse_days
+from common.schedule.times.days import DayRange, parse_days
 
 RANGES_LIMIT = 1_000
 """Day definitions in one period."""
@@ -54,14 +54,23 @@ class Period:
         if len(ranges) > RANGES_LIMIT:
             raise ValueError(f"it has {len(ranges)} day definitions, and {RANGES_LIMIT} are allowed")
         self._ranges = [(parse_days(days), parse_times(times)) for days, times in ranges.items()]
+        self.ranges = dict(ranges)
         self.zone = zone
-        self._includes = tuple(includes)
+        self.includes = tuple(includes)
         self._excludes = tuple(excludes)
         self._prefer_includes = prefer_includes
         self._size = sum(1 + len(times) for _, times in self._ranges) + sum(
-            period.size for period in (*self._includes, *self._excludes))
+            period.size for period in (*self.includes, *self._excludes))
         longest = max((time.end for _, times in self._ranges for time in times), default=0)
         self._spill = longest // _DAY + 1
+
+    def never_opens(self, time: float) -> bool:
+        """Whether it is plain that it does not open from this time on: none of its days comes any more, nor do those
+        of what it includes. What others exclude is not looked at.
+        """
+        day = self._local(time) - timedelta(days=self._spill)
+        return not any(_comes(days, day) and any(begin < end for begin, end in times) for days, times in self._ranges) \
+            and all(period.never_opens(time) for period in self.includes)
 
     @property
     def size(self) -> int:
@@ -71,7 +80,7 @@ class Period:
     def segments(self, begin: float, end: float) -> list[Segment]:
         """The open stretches between two times, cut to them, in order; no two of them touch."""
         own = union(self._own(begin, end))
-        included = union(segment for period in self._includes for segment in period.segments(begin, end))
+        included = union(segment for period in self.includes for segment in period.segments(begin, end))
         excluded = union(segment for period in self._excludes for segment in period.segments(begin, end))
         if self._prefer_includes:
             return union([*minus(own, excluded), *included])
@@ -98,14 +107,16 @@ class Period:
 
     def _own(self, begin: float, end: float) -> Iterator[Segment]:
         """What the ranges say, cut to the window."""
-        day = datetime.fromtimestamp(begin, UTC).astimezone(self.zone).date() - timedelta(days=self._spill)
-        last = datetime.fromtimestamp(end, UTC).astimezone(self.zone).date()
+        day, last = self._local(begin) - timedelta(days=self._spill), self._local(end)
         while day <= last:
             for time in self._times(day):
                 segment = Segment(max(begin, self._instant(day, time.begin)), min(end, self._instant(day, time.end)))
                 if segment.begin < segment.end:
                     yield segment
             day += timedelta(days=1)
+
+    def _local(self, time: float) -> date:
+        return datetime.fromtimestamp(time, UTC).astimezone(self.zone).date()
 
     def _times(self, day: date) -> Iterator[Times]:
         for days, times in self._ranges:
@@ -117,6 +128,11 @@ class Period:
         # Sums of a datetime with a zone go by its wall clock.
         midnight = datetime(day.year, day.month, day.day, tzinfo=self.zone)
         return (midnight + timedelta(seconds=seconds)).timestamp()
+
+
+def _comes(days: DayRange, day: date) -> bool:
+    """Whether it may mean that day, or a later one."""
+    return days.comes() and (days.last.fixed is None or days.last.fixed >= day)
 
 
 def parse_times(text: str) -> tuple[Times, ...]:

@@ -16,13 +16,14 @@ _DAY = 86_400.0
 class Windows:
     """The windows of one entry. Times are epoch seconds; a period that is not there is never open."""
 
-    __slots__ = ("_all_day", "_during", "_excepting", "_size", "always", "unknown", "work")
+    __slots__ = ("_all_day", "_during", "_excepting", "_size", "always", "named", "unknown", "work")
 
     def __init__(self, entry: Entry, periods: Mapping[str, Period]) -> None:
         names = (*entry.during, *entry.excepting)
         self.unknown = tuple(name for name in names if name not in periods)
         self.always = not names
         self._all_day = not entry.during
+        self.named = {name: periods[name] for name in names if name in periods}
         self._during = [periods[name] for name in entry.during if name in periods]
         self._excepting = [periods[name] for name in entry.excepting if name in periods]
         self._size = sum(period.size for period in (*self._during, *self._excepting))
