@@ -16,12 +16,12 @@ from common.text import escape_json, is_safe
 Format = Literal["table", "json", "jsonl", "yaml", "raw"]
 FORMATS: tuple[Format, ...] = ("table", "json", "jsonl", "yaml", "raw")
 Kind = Literal["job", "pairs", "jobs", "active", "presence", "keys", "runs", "schedules", "schedule", "simulation",
-               "explanation", "names", "signals", "value"]
+               "explanation", "names", "signals", "summaries", "value"]
 """job: the document of one job · pairs: {ID: PAIR} · jobs: a list of jobs, or the answer of the verb `jobs` ·
 active: {JID: ...} · presence: {ID: ...} · keys: a list of keys, or the answer of the verb `keys` ·
 runs: a list of planned runs, or the answer of the verb `runs` · schedules: a list of entries ·
 schedule: any data in which some numbers are times · simulation, explanation: a look ahead at schedules ·
-names: a list of names · signals: what `jobs.signal` answers ·
+names: a list of names · signals: what `jobs.signal` answers · summaries: {name: a line} ·
 value: any data."""
 
 NO_LIMIT = 1_000_000

@@ -48,7 +48,8 @@ def checked(body: dict[str, Any], kind: type[R]) -> R:
         text, _, where = str(error).partition(" - at `$.")
         if (match := _LENGTH.fullmatch(text)) is not None:
             text = "it is empty" if match[1] == ">=" else f"it has more than {match[2]} characters"
-        raise UsageError(f"cannot use {where.rstrip('`') or 'the request'}: {text[:1].lower()}{text[1:]}") from error
+        name = where.rstrip("`").removeprefix("filter.") or "the request"
+        raise UsageError(f"cannot use {name}: {text[:1].lower()}{text[1:]}") from error
 
 
 def job_fields(request: CallRequest, user: str, grace: float) -> JobFields:

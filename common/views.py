@@ -216,7 +216,10 @@ def _keys(value: Any, style: Style, width: int) -> str:
     ]
     master = value.get("master") if isinstance(value, dict) else None
     if master:
-        rows.insert(0, ["master", "", escape(str(master.get("fingerprint", ""))), "", "", ""])
+        own = [["master", "", escape(str(master.get("fingerprint", ""))), "", "", ""]]
+        if "next_fingerprint" in master:
+            own.append(["master", "next", escape(str(master["next_fingerprint"])), "", "", ""])
+        rows = own + rows
     titles: tuple[str, ...] = ("ID", "STATE", "FINGERPRINT", "FILED", "CONFIRMED")
     # Of interest while the master's key changes, and where somebody has missed that it did.
     if all(row[-2] != _CONFIRMED[False] for row in rows):
@@ -226,6 +229,13 @@ def _keys(value: Any, style: Style, width: int) -> str:
 
 def _names(value: Any, style: Style, width: int) -> str:
     return "\n".join(map(scalar, value))
+
+
+def _summaries(value: Any, style: Style, width: int) -> str:
+    """What each name stands for, in a line each."""
+    names = {escape(name): escape(text) for name, text in value.items()}
+    name_width = max(map(len, names), default=0)
+    return "\n".join(cut(f"{name:{name_width}}{GAP}{text}".rstrip(), width) for name, text in names.items())
 
 
 def _signals(value: Any, style: Style, width: int) -> str:
@@ -249,7 +259,7 @@ def _value(value: Any, style: Style, width: int) -> str:
 
 _TABLES: dict[str, Callable[[Any, Style, int], str]] = {
     "job": _job, "pairs": _pairs, "jobs": _jobs, "active": _active, "presence": _presence, "keys": _keys,
-    "names": _names, "signals": _signals,
+    "names": _names, "signals": _signals, "summaries": _summaries,
     "simulation": lambda value, style, _: simulation(value, style),
     "explanation": lambda value, style, _: explanation(value, style), "value": _value, **TABLES,
 }

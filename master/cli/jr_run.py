@@ -94,11 +94,7 @@ def _list(printer: Printer, master: ControlMaster) -> Exit:
         printer.note(f"cannot list the custom runners: {error}")
     else:
         summaries |= {name: _summary(text) for name, text in custom.items() if name not in summaries}
-    if printer.fmt != "table":
-        printer.show("value", summaries)
-        return Exit.OK
-    width = max(map(len, summaries))
-    printer.text("\n".join(f"{escape(name):{width}}  {escape(text)}" for name, text in summaries.items()))
+    printer.show("summaries", summaries)
     return Exit.OK
 
 

@@ -172,6 +172,13 @@ def test_no_table_is_wider_than_the_terminal(kind: Kind, value: Any, width: int)
     assert lines[0] == whole.split("\n")[0] or any("…" in line for line in lines), "what is cut is marked"
 
 
+def test_summaries_are_a_line_each() -> None:
+    value = {"a.b": "One.", "longer.name": "x" * 99, "bare": ""}
+    assert render("summaries", value, width=30).split("\n") == [
+        "a.b          One.", "longer.name  " + "x" * 16 + "…", "bare"]
+    assert json.loads(render("summaries", value, "json")) == value
+
+
 def test_what_matters_least_makes_room_first() -> None:
     (_, jobs), _, _, (_, load), (_, alone) = WIDE
     head, row = render("jobs", jobs, width=80).split("\n")
@@ -222,6 +229,11 @@ ID      STATE    FINGERPRINT  FILED
 master           ff:00
 m1      pending  ab:cd        2026-01-02 03:04:05"""
     assert render("keys", keys).startswith("ID  STATE    FINGERPRINT  FILED\nm1")
+    assert render("keys", {"keys": keys, "master": {"fingerprint": "ff:00", "next_fingerprint": "ee:11"}}) == """\
+ID      STATE    FINGERPRINT  FILED
+master           ff:00
+master  next     ee:11
+m1      pending  ab:cd        2026-01-02 03:04:05"""
     keys = [{"id": "m1", "state": "accepted", "confirmed": False}, {"id": "m2", "state": "accepted", "confirmed": True},
             {"id": "m3", "state": "pending", "confirmed": None}]
     assert render("keys", {"keys": keys, "master": {}}) == """\
@@ -323,6 +335,7 @@ KINDS: dict[Kind, Any] = {
     "presence": {HOSTILE: {"up": True, "version": HOSTILE}},
     "keys": {"keys": [{"id": HOSTILE, "state": HOSTILE, "fingerprint": HOSTILE}], "master": {"fingerprint": HOSTILE}},
     "names": [HOSTILE],
+    "summaries": {HOSTILE: HOSTILE},
     "signals": {"jid": HOSTILE, "stop": HOSTILE, "minions": {HOSTILE: HOSTILE}},
     "value": [{HOSTILE: HOSTILE}, {HOSTILE: HOSTILE}],
 }

@@ -44,6 +44,11 @@ def test_names_become_their_types() -> None:
     assert (wanted.cursor, wanted.filter.state, wanted.filter.minion) == (jid(1), State.FAILED, "m1")
 
 
+def test_a_filter_is_named_as_it_is_typed() -> None:
+    with pytest.raises(UsageError, match=r"^cannot use minion: '\*' is not a minion id"):
+        checked({**JOBS, "filter": {"minion": "*"}}, verbs.JobsRequest)
+
+
 @pytest.mark.parametrize(("name", "reason"), [
     ("", "cannot use function: it is empty"), ("x" * 201, "cannot use function: it has more than 200 characters")])
 def test_a_name_that_is_no_name_in_words(name: str, reason: str) -> None:
