@@ -62,6 +62,19 @@ def render_pair(
     return render("pairs", {minion: pair}, fmt)
 
 
+def unfinished(kind: Kind, value: Any) -> list[str]:
+    """The minions of which a job's document, or pairs, hold less than they returned or wrote: raw cannot show that."""
+    if kind == "job":
+        documents = _documents(value) or [value]
+        return [name for document in documents for name in unfinished("pairs", document.get("minions") or {})]
+    return [minion for minion, pair in value.items() if is_cut(pair)] if kind == "pairs" else []
+
+
+def is_cut(pair: Mapping[str, Any]) -> bool:
+    """Whether what a pair holds is not all that its minion returned or wrote."""
+    return bool(pair.get("truncated") or pair.get("expired") or (pair.get("evidence") or {}).get("lost_bytes"))
+
+
 def summary(counts: Mapping[str, int], *, colour: bool = False) -> str:
     """`4 succeeded, 1 failed`: how a job stands, the worst last; `no minions` when there is none."""
     return style.standing(counts, colour)

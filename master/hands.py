@@ -166,8 +166,14 @@ def unended(store: Store) -> list[Occurrence]:
 
 
 def state_of(counts: dict[State, int]) -> State:
-    """How a whole job ended: as all its pairs did, and failed where they differ, or one is open."""
+    """How a whole job ended: as all its pairs did, and failed where they differ, or one is open.
+
+    Killed where somebody stopped it and no pair failed: those that had succeeded, or that never got it, must not make a
+    failure of it, which would be tried again.
+    """
     states = {state for state, number in counts.items() if number}
+    if State.KILLED in states and states <= {State.KILLED, State.SUCCEEDED, State.UNDELIVERED}:
+        return State.KILLED
     only = states.pop() if len(states) == 1 else State.FAILED
     return only if only in TERMINAL else State.FAILED
 

@@ -11,7 +11,8 @@ import click
 
 from common.cli.main import say
 from common.errors import JrError
-from common.output import Format, Kind, render, render_pair, summary
+from common.evidence import names
+from common.output import Format, Kind, is_cut, render, render_pair, summary, unfinished
 
 _UNBOUNDED = 0
 """The width of what is no terminal: whoever reads a pipe wants all of it."""
@@ -35,11 +36,19 @@ class Printer:
     def show(self, kind: Kind, value: Any) -> None:
         """Print an answer whole."""
         self.text(render(kind, value, self.fmt, colour=self._colour, width=self._width))
+        if self.fmt == "raw" and (cut := unfinished(kind, value)):
+            self._not_whole(names(cut))
 
     def pair(self, minion: str, pair: Mapping[str, Any], jid: str, function: str, name_width: int) -> None:
         """Print one pair, for a format that streams."""
         self.text(render_pair(minion, pair, self.fmt, jid=jid, function=function, name_width=name_width,
                               colour=self._colour, width=self._width))
+        if self.fmt == "raw" and is_cut(pair):
+            self._not_whole(minion)
+
+    def _not_whole(self, minions: str) -> None:
+        """Raw text has no place for a mark: without this line what is missing would be taken for the end."""
+        self.note(f"cut: this is not all that {minions} returned; -o table says why")
 
     def totals(self, jid: str, counts: Mapping[str, int]) -> None:
         """Beside a table: how the job stands."""

@@ -163,6 +163,15 @@ def test_yaml_is_one_document(jr: Jr, socket: Path) -> None:
     assert "m1:" in ended.out
 
 
+def test_raw_says_when_it_is_not_all(jr: Jr, socket: Path) -> None:
+    cut = pair("m1", value="begin\nend")
+    cut["pair"]["truncated"] = True
+    with serving(socket, Script(publish=[HEAD, pair("m2", value="whole"), cut, end(succeeded=2)])):
+        ended = jr("*", "cmd.run", "x", "-o", "raw")
+    assert ended == Ended(0, "whole\nbegin\nend\n",
+                          "jr: cut: this is not all that m1 returned; -o table says why\n")
+
+
 def test_nothing_of_a_minion_reaches_the_terminal_raw(jr: Jr, socket: Path) -> None:
     nasty = "\x1b]0;owned\x07\x1b[2J"
     answer = [{**HEAD, "minions": ["m1"]}, pair("m1", value=nasty), end(succeeded=1)]

@@ -140,6 +140,15 @@ def test_lookup_jid_is_the_document_of_the_first_invocation(jr_run: JrRun, socke
         assert jr_run.json("jobs.print_job", JID) == {JID: document}
 
 
+def test_raw_says_when_it_is_not_all(jr_run: JrRun, socket: Path) -> None:
+    cut = pair("m1")
+    cut["pair"] |= {"return": "begin\nend", "truncated": True}
+    with serving(socket, Script(watch=[HEAD, cut, pair("m2"), end(succeeded=2)])):
+        for runner in ("lookup_jid", "print_job"):
+            assert jr_run(f"jobs.{runner}", JID, "-o", "raw") == Ended(
+                0, "begin\nend\n", "jr-run: cut: this is not all that m1 returned; -o table says why\n")
+
+
 def test_lookup_of_a_failed_job_is_a_success(jr_run: JrRun, socket: Path) -> None:
     with serving(socket, Script(watch=[HEAD, pair("m1", "failed"), pair("m2"), end(failed=1, succeeded=1)])):
         assert jr_run("jobs.lookup_jid", JID).code == 0

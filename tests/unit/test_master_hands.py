@@ -275,6 +275,9 @@ def test_secrets_of_an_entry_stand_in_no_verdict_and_no_job() -> None:
 @pytest.mark.parametrize(("counts", "state"), [
     ({State.SUCCEEDED: 2}, State.SUCCEEDED), ({State.SUCCEEDED: 2, State.FAILED: 1}, State.FAILED),
     ({State.KILLED: 1, State.SUCCEEDED: 0}, State.KILLED), ({State.UNDELIVERED: 3}, State.UNDELIVERED),
+    ({State.KILLED: 2, State.UNDELIVERED: 1}, State.KILLED), ({State.KILLED: 1, State.SUCCEEDED: 5}, State.KILLED),
+    ({State.KILLED: 1, State.FAILED: 1}, State.FAILED), ({State.KILLED: 1, State.RUNNING: 1}, State.FAILED),
+    ({State.SUCCEEDED: 1, State.UNDELIVERED: 1}, State.FAILED),
     ({}, State.FAILED), ({State.RUNNING: 1}, State.FAILED)])
 def test_how_a_whole_job_ended(counts: dict[State, int], state: State) -> None:
     assert state_of(counts) is state

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import Exit
-from common.output import DEPTH, FORMATS, Kind, plain, render, render_pair, summary
+from common.output import DEPTH, FORMATS, Kind, plain, render, render_pair, summary, unfinished
 from common.states import State
 
 JID = "20260102030405123456"
@@ -315,6 +315,15 @@ def test_raw_is_what_the_jobs_returned_and_nothing_else() -> None:
     assert render("value", ["a"], "raw") == '["a"]'
     assert render("value", "\ud800", "raw") == "?"
     assert render("presence", {"m": {"up": True}}, "raw") == '{"minion": "m", "up": true}'
+
+
+def test_what_is_not_whole() -> None:
+    minions = {"a": pair("succeeded"), "b": pair("succeeded", truncated=True), "c": pair("failed", expired=True),
+               "d": pair("failed", evidence={"lost_bytes": 3}), "e": pair("failed", evidence={"exit_code": 1})}
+    assert unfinished("pairs", minions) == ["b", "c", "d"]
+    assert unfinished("job", job(minions=minions)) == ["b", "c", "d"]
+    assert unfinished("job", {JID: job(minions=minions)}) == ["b", "c", "d"]
+    assert unfinished("value", minions) == []
 
 
 def test_a_pair_in_a_format_of_documents() -> None:
