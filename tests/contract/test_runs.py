@@ -56,8 +56,9 @@ def test_each_run_is_found_as_the_host_knows_it(tmp_path: Path) -> None:
     unended = [Unended(one, False) for one in (going, queued, spooled, acked, told, unbegun)] + [Unended(lost, True)]
     left = opened(tmp_path, held).left(unended, {jid_of(told): State.SUCCEEDED})
 
-    assert left == Left(running=[going, queued, spooled, told], unbegun=[unbegun], over=[jid_of(acked), jid_of(lost)],
-                        ended={jid_of(spooled): State.FAILED, jid_of(told): State.SUCCEEDED})
+    assert left == Left(running=[going, queued, spooled, acked, told, lost], unbegun=[unbegun],
+                        ended={jid_of(spooled): State.FAILED, jid_of(told): State.SUCCEEDED,
+                               jid_of(acked): State.LOST, jid_of(lost): State.LOST})
 
 
 def test_a_run_that_no_journal_has_goes_on_all_the_same(tmp_path: Path) -> None:
@@ -68,13 +69,13 @@ def test_a_run_that_no_journal_has_goes_on_all_the_same(tmp_path: Path) -> None:
     left = opened(tmp_path, held).left([], {})
 
     assert [(one.schedule, one.jid) for one in left.running] == [("tick", run(1).jid)]
-    assert (left.ended, left.unbegun, left.over) == ({}, [], [])
+    assert (left.ended, left.unbegun) == ({}, [])
 
 
 def test_what_never_began_begins_with_its_jid_and_its_deadline(tmp_path: Path) -> None:
     runs = opened(tmp_path, Jobs(Limits(boot_id="b")))
     retried = run(2, attempt=1)
-    left = Left(running=[], ended={}, unbegun=[run(1), retried], over=[])
+    left = Left(running=[], ended={}, unbegun=[run(1), retried])
     spread = structs.replace(ENTRY, splay=100.0)
     free = structs.replace(ENTRY, start_deadline=None)
 
@@ -97,7 +98,7 @@ def test_what_never_began_and_has_no_entry_any_more_has_that_as_its_verdict(tmp_
     journal.write(Step(occurrences=(run(1), run(2))))
     journal.close()
     runs = opened(tmp_path, Jobs(Limits(boot_id="b")))
-    left = Left(running=[], ended={}, unbegun=[run(1)], over=[jid_of(run(2))])
+    left = Left(running=[run(2)], ended={jid_of(run(2)): State.LOST}, unbegun=[run(1)])
 
     async def story() -> None:
         assert await runs.settle(left, {}, Step()) == []
@@ -105,7 +106,7 @@ def test_what_never_began_and_has_no_entry_any_more_has_that_as_its_verdict(tmp_
 
     asyncio.run(story())
     journal = Journal(tmp_path)
-    assert journal.load().unended == []
+    assert [one.occurrence for one in journal.load().unended] == [run(2)], "until its end was told"
     told = {one.planned: one for one in journal.page()[1]}
     assert told[run(2).planned] == run(2)
     assert (told[run(1).planned].verdict, told[run(1).planned].jid) == ("failed_to_start", run(1).jid)
