@@ -116,8 +116,22 @@ def check_quiet(world: World) -> None:
     for party in world.minions.values():
         check_empty(world, party)
     truth.verdicts.check_told()
+    check_keys(world)
     if truth.stops:
         world.fail(f"P9: stops wait for an answer: {truth.stops}")
+
+
+def check_keys(world: World) -> None:
+    """R-B37: each minion is known by the key that it has, and none by one that was replaced."""
+    for party in world.minions.values():
+        pki = party.machine.pki
+        if world.master.admits(pki.own) != party.id:
+            world.fail(f"keys: the key of {party.name} is not accepted")
+        old = [key for key in pki.retired if world.master.admits(key) is not None]
+        if old:
+            world.fail(f"keys: {len(old)} old keys of {party.name} are accepted")
+        if pki.masters[0] != world.master.pki.own:
+            world.fail(f"keys: {party.name} knows the master by another key")
 
 
 def check_empty(world: World, party: SimMinion) -> None:

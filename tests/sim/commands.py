@@ -15,6 +15,7 @@
     fail PARTY               its next commit fails                       forget         the next two recalls fail
     weather LOST TWICE LATE  chances of each message                     deaf CHANCE    notices of supervisors get lost
     reject|accept|delete MINION                                          wait SECONDS
+    rotate MINION            it is asked for a new key                   rekey      the master's key, in two steps
     clone MINION [STARTS]    another machine begins with its key, and so many starts behind it: MINION-twin
     settle                   all faults end, and everything must heal (P9)
 """
@@ -33,7 +34,6 @@ from common.messages import NO_SECRETS, JobFields
 from common.proc.record import StopRequest
 from master.core import effects as do
 from master.core.wishes import StopWish, Wish
-from tests.sim.master import key_of
 from tests.sim.minion import READ, RUN, WRITE, SimMinion
 from tests.sim.network import Weather
 from tests.sim.process import Process
@@ -55,6 +55,7 @@ class Commands:
             "entry": self._entry, "unplan": self._unplan,
             **dict.fromkeys(("run", "hold", "release"), self._ask),
             "stop": self._stop, "here": self._stop_here, "orphan": self._orphan, "forget": self._forget,
+            "rotate": lambda words: world.master.rotate(MinionId(words[1])), "rekey": lambda _: world.master.rekey(),
             "reject": self._key, "accept": self._key, "delete": self._key,
             **dict.fromkeys(("crash", "start", "freeze", "clock", "slow", "fail"), self._party),
             **dict.fromkeys(("reboot", "cut", "part", "full"), self._minion),
@@ -187,7 +188,7 @@ class Commands:
         core = self.world.master.core
         if core is None:
             return
-        keys = [key_of(MinionId(words[1]))]
+        keys = [row.key for row in core.keys.of(MinionId(words[1])) if row.state != "next"]
         effects: list[do.Effect]
         if words[0] == "accept":
             _, _, effects = core.accept_keys(keys)

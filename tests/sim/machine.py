@@ -14,6 +14,7 @@ from common.ids import Jid, MinionId
 from common.messages import Evidence, Return
 from common.proc.record import JobRecord, StopRequest, fields_of
 from common.states import State
+from tests.sim.pki import Pki
 
 if TYPE_CHECKING:
     from tests.sim.schedule import Entries
@@ -64,6 +65,7 @@ class Machine:
         self.id = known_as
         self.name = name
         self.disk = Disk()
+        self.pki = Pki(known_as, [world.master.pki.own])
         self.boot_id = f"{name} boot 1"
         self.boots = 1
         self.booted = world.time - world.chance.uniform(10, 1000)

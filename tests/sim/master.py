@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from common.ids import Jid, MinionId
-from common.link import Key
+from common.link import Connection, Key
 from common.messages import Enrol
 from common.targets import parse
 from master.core import effects as do
@@ -19,11 +19,16 @@ from master.store.base import UnknownJobError
 from master.store.memory import MemoryStore
 from tests.sim.machine import EPOCH
 from tests.sim.network import Line
+from tests.sim.pki import Pki, made
 from tests.sim.process import Process
 
 if TYPE_CHECKING:
     from tests.sim.minion import SimMinion
     from tests.sim.world import World
+
+
+OVERLAP = 60.0
+"""Seconds for which both keys of a minion count: less than in settings, so that worlds see the end of it."""
 
 
 class Then(Struct, frozen=True):
@@ -42,8 +47,18 @@ class SimMaster(Process):
         self.wall_ahead = 0.0
         """Seconds that the wall clock of its host is wrong. It is read at each start, and never in between."""
         self.fail_recalls = 0
-        self.terms = Terms(master="sim", lost_after=lost_after)
+        self.pki = Pki("master", [])
+        self._terms = Terms(master="sim", lost_after=lost_after, key_overlap=OVERLAP)
+        self.strangers: set[MinionId] = set()
+        """Minions that were no part of the fleet when its key was replaced."""
+        self._known: set[Connection] = set()
+        """Those that have said something."""
         self._ahead = EPOCH
+
+    @property
+    def terms(self) -> Terms:
+        """With the keys as they are."""
+        return structs.replace(self._terms, key=self.pki.own, next_key=self.pki.spare)
 
     def now(self) -> float:
         """Master time: the wall clock at start plus all that passed since."""
@@ -66,21 +81,42 @@ class SimMaster(Process):
 
     def enrolled(self, minion: MinionId) -> None:
         """Put an accepted key into the store, as if it had always been there."""
-        self.store.apply([PutMinion(Minion(id=minion, key=key_of(minion), state="accepted", filed=0.0))], EPOCH)
+        self.store.apply([PutMinion(Minion(id=minion, key=made(minion, 0), state="accepted", filed=0.0))], EPOCH)
 
-    def admits(self, minion: SimMinion) -> MinionId | None:
+    def admits(self, key: Key) -> MinionId | None:
         """What ZAP answers."""
-        return None if self.core is None else self.core.keys.admit(key_of(minion.id))
+        return None if self.core is None else self.core.keys.admit(key)
 
     def readmit(self, minion: SimMinion) -> None:
         """Accept a minion's key, whatever became of it."""
-        if self.core is None or self.admits(minion) is not None:
+        pki = minion.machine.pki
+        keys = [key for key in (pki.spare, pki.own) if key is not None]
+        if self.core is None or any(self.admits(key) is not None for key in keys):
             return
-        key = key_of(minion.id)
+        key = next((key for key in keys if self.core.keys.get(key)), pki.own)
         known = [] if self.core.keys.get(key) else [self.core.keys.put(
             Minion(id=minion.id, key=key, state="pending", filed=0.0))]
         _, _, effects = self.core.accept_keys([key])
         self.submit([*known, *effects])
+
+    def rotate(self, minion: MinionId) -> None:
+        """Ask a minion for a new key. Raises NotFoundError."""
+        if self.core is not None:
+            self.submit(self.core.rotation.ask(minion, self.now()))
+
+    def rekey(self) -> None:
+        """Begin to replace the master's key; change over where all have confirmed the next one: see `Rekeying`."""
+        if self.core is None:
+            return
+        if self.pki.spare is None:
+            self.pki.make_spare()
+            self.submit(self.core.change_terms(self.terms, self.now()))
+        elif not self.core.rotation.missing():
+            self.pki.take_up()
+            self.strangers |= {name for name in self.world.minions if self.core.keys.accepted(name) is None}
+            self.world.say("the master has a new key")
+            self.submit(self.core.change_terms(self.terms, self.now()))
+            self.world.network.master_rekeys()
 
     # wishes
 
@@ -108,10 +144,13 @@ class SimMaster(Process):
             return
         minion = line.minion.id
         if isinstance(message, Enrol):
-            answer, effects = self.core.keys.claim(key_of(minion), message, self.now())
+            answer, effects = self.core.keys.claim(line.own, message, self.now())
             self.submit(effects)
             self.world.network.to_minion(line.connection, answer)
         else:
+            if line.connection not in self._known:  # see `Endpoints`
+                self._known.add(line.connection)
+                self.submit(self.core.rotation.used(line.own, self.now()))
             self.submit(self.core.received(line.connection, minion, message, self.now()))
 
     def gone(self, line: Line) -> None:
@@ -163,7 +202,7 @@ class SimMaster(Process):
                 self.world.network.master_closes(connection)
             case do.DropKey(key):
                 for line in list(self.world.network.lines.values()):
-                    if key_of(line.minion.id) == key and not line.enrol:
+                    if line.own == key and not line.enrol:
                         self.world.network.master_closes(line.connection)
             case do.Emit(event):
                 self.world.truth.told(event)
@@ -188,8 +227,3 @@ class SimMaster(Process):
             return self.store.job(jid), list(self.store.pairs(jid, values=False))
         except UnknownJobError:
             return None, []
-
-
-def key_of(minion: MinionId) -> Key:
-    """Its public key; short, for people who read transcripts."""
-    return Key(f"key of {minion}")

@@ -16,7 +16,7 @@ from common.host.parking import Parking
 from common.host.queue import AT_ONCE, ROOM_AGAIN
 from common.host.writer import DURABLE, records_first
 from common.ids import Jid, MinionId, mint
-from common.link import Closed, Key
+from common.link import Closed
 from common.messages import NO_SECRETS, Enrol, JobFields, Message, Return, Stopped
 from common.proc.record import JobRecord, StopRequest
 from common.schedule.desk import Desk as Verbs
@@ -52,6 +52,8 @@ class SimMinion(Process):
         self._stage = Stage.IDLE
         self._parking: Parking | None = None
         self._looks = False
+        self._free = 0.0
+        """When everything of its keys is written that is to be."""
         self._short: dict[Jid, str] = {}
         self._watched: set[Jid] = set()
         self._last: Jid | None = None
@@ -83,7 +85,7 @@ class SimMinion(Process):
         self.agent = Agent(
             Identity(version="sim", boot_id=boot_id, start=disk.starts, facts=Raw(b"\x80"),
                      claim=Enrol(id=self.id, version="sim")), self.host, self.world.chance.random,
-            Keychain(Key(f"key of {self.id}"), None, [Key("master")]))
+            Keychain(machine.pki.own, machine.pki.spare, machine.pki.masters))
         self._last = None
         self._stage = Stage.IDLE
         machine.told = self._told
@@ -216,6 +218,14 @@ class SimMinion(Process):
                 self._end_line()
             case do.SendLine(message):
                 self._put(message)
+            case do.MakeKey():
+                self._keep(self.machine.pki.make_spare, lambda agent, key: agent.made(key))
+            case do.TakeUpKey():
+                self.world.say(f"{self.name} has a new key")
+                self._keep(self.machine.pki.take_up, lambda agent, _: [])
+            case do.KeepMasters(keys):
+                kept = list(keys)
+                self._keep(lambda: self.machine.pki.keep_masters(kept), lambda agent, _: agent.kept())
             case do.CatchUp(starts):
                 self.world.say(f"{self.name} runs on an older copy of its state")
                 self.machine.disk.starts = starts
@@ -314,6 +324,17 @@ class SimMinion(Process):
                     disk.claims.pop(jid, None)
 
     # inside
+
+    def _keep(self, write: Callable[[], Any], then: Callable[[Agent, Any], Sequence[Any]]) -> None:
+        """Write it, and tell the core: see `Link`."""
+        def kept() -> None:
+            if self.step():
+                return
+            found = write()
+            if not self.step() and self.agent is not None:
+                self.submit(then(self.agent, found))
+        self._free = max(self._free, self.world.time) + self.world.chance.uniform(*self.disk_seconds)
+        self.world.at(self._free - self.world.time, self._if_alive(kept), self)
 
     def _if_alive(self, action: Any) -> Any:
         life = self.life

@@ -9,6 +9,10 @@ ROUNDS = (20, 120)
 """Commands of one world, at least and at most, beside the waiting between them."""
 
 
+ROTATIONS = 3
+"""Of so many worlds, one replaces keys."""
+ROTATED = 0.1
+"""The chance of each round there."""
 NAMES = ("wall", "rhythm", "next")
 """The entries of a schedule."""
 EDITED = 0.04
@@ -29,6 +33,8 @@ class Nemesis:
         self._clones = seed % CLONES == CLONES - 1
         self._twins: list[str] = []
         self._plans = random.Random(f"plans {seed}")
+        # Whose key is replaced has it alone from then on, and worlds have an alarm for those who share one.
+        self._rotates = not self._clones and seed % ROTATIONS == 0
         self.scheduled = self._plans.choice([0, 0, 1, 1, 1, 2])
 
     def commands(self) -> Iterator[str]:
@@ -45,6 +51,8 @@ class Nemesis:
         for _ in range(chance.randint(*ROUNDS)):
             if chance.random() < 0.1:
                 yield from self._bounce()
+            if self._rotates and self._plans.random() < ROTATED:
+                yield self._plans.choice(["rekey", f"rotate m{self._plans.randint(1, self.minions)}"])
             yield self._order() if chance.random() < 0.45 else self._trouble()
             if self.scheduled and self._plans.random() < EDITED:
                 yield self._edit()

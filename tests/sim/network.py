@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from common.codec import encode, enrolled, from_master, from_minion
 from common.codec import enrol as claims
-from common.link import Closed, Connection
+from common.link import Closed, Connection, Key
 from common.messages import (
     Accepted,
     Ack,
@@ -55,6 +55,10 @@ class Line(Struct):
     connection: Connection
     minion: SimMinion
     enrol: bool
+    own: Key
+    """The key that the minion shows."""
+    asked: Key
+    """The key by which it knows the master."""
     at_minion: bool = True
     at_master: bool = False
     heard: bool = False
@@ -81,7 +85,9 @@ class Network:
 
     def connect(self, minion: SimMinion, *, enrol: bool) -> Line:
         """A fresh socket; its minion learns the outcome after a while, or never while it is cut off."""
-        line = Line(Connection(next(self._numbers)), minion, enrol)
+        assert minion.agent is not None
+        chain = minion.agent.keys
+        line = Line(Connection(next(self._numbers)), minion, enrol, chain.own, chain.master)
         self.lines[line.connection] = line
         self._carry(line, True, lambda: self._knock(line))
         return line
@@ -92,7 +98,9 @@ class Network:
             return
         if not master.alive:
             self._carry(line, False, lambda: self._end_minion(line, Closed.FAILED))
-        elif not line.enrol and master.admits(line.minion) is None:
+        elif line.asked != master.pki.own:
+            self._carry(line, False, lambda: self._end_minion(line, Closed.STRANGE))
+        elif not line.enrol and master.admits(line.own) is None:
             self._carry(line, False, lambda: self._end_minion(line, Closed.REFUSED))
         else:
             line.at_master = True
@@ -153,6 +161,14 @@ class Network:
             if line.at_master:
                 line.at_master = False
                 self._carry(line, False, lambda line=line: self._end_minion(line, Closed.LOST))  # type: ignore[misc]
+
+    def master_rekeys(self) -> None:
+        """The master closes its socket and opens another one, with its new key."""
+        lines = [line for line in self.lines.values() if line.at_master]
+        self.master_gone()
+        for line in lines:
+            if line.heard:
+                self._world.master.gone(line)
 
     def cut(self, minion: SimMinion) -> None:
         """The line of a minion breaks: what is on its way is gone, and both ends notice."""

@@ -40,6 +40,7 @@ EACH = 5
     "clone",  # R-A13: two machines with one key
     "keys",  # R-A11, R-A12: a rejected key, and its return
     "half_open",  # R-A18: nothing passes, nobody is told
+    "rotation",  # R-B37: keys of minions and of the master are replaced
     "schedule",  # S25: planned runs, through crashes, reboots and clocks
     "supervisors",  # R-A2: agents and supervisors are killed
 ])

@@ -122,6 +122,9 @@ class World:
             minion.machine.full_until = 0.0
             minion.disk_seconds = minion.COMMIT
             self.network.join(minion.name)
+            if minion.id in self.master.strangers and self.master.pki.own not in minion.machine.pki.masters:
+                minion.die()  # its operator gives it a new join string
+                minion.machine.pki.masters = [self.master.pki.own]
             minion.start()
             self.master.readmit(minion)
         self._part_twins()
@@ -155,6 +158,7 @@ class World:
         if twin not in self.minions:
             self.minions[twin] = SimMinion(self, twin, self.minions[name].max_jobs, known_as=name)
             self.minions[twin].machine.disk.starts = starts
+            self.minions[twin].machine.pki = self.minions[name].machine.pki
         self.minions[twin].start()
 
     def _part_twins(self) -> None:
