@@ -56,6 +56,8 @@ class Board:
         """Entries that the wall clock may bring forward: a step must be noticed for them."""
         self._count_left = _COUNTED_AT_ONCE
         self._changed: dict[str, None] = {}
+        self.changing: Callable[[Slot], None] | None = None
+        """Who is told of an entry before it changes, from a mark on until it is asked what has changed."""
 
     # time
 
@@ -73,14 +75,19 @@ class Board:
         self._offset += by
         self.born += by
         for name, slot in self.slots.items():
+            self.change(slot)
             slot.step(by, now.wall - by, now.wall)
             self._changed[name] = None
             self.arm(slot, now)
 
     def arm(self, slot: Slot, now: Moment) -> None:
         """Set the entry's timer by what is planned now."""
+        self.arm_at(slot, slot.wake(now.wall))
+
+    def arm_at(self, slot: Slot, at: float | None) -> None:
+        """Set the entry's timer; None: there is nothing to wait for."""
         name = slot.entry.name
-        at = slot.wake(now.wall)
+        slot.wakes = at
         if at is None:
             self._timers.clear(name)
             self._on_wall.discard(name)
@@ -107,9 +114,15 @@ class Board:
 
     def due(self, now: Moment) -> list[Slot]:
         """The entries to look at now, earliest first; the caller arms them again."""
-        return [self.slots[name] for name in self._timers.due(now.wall)]
+        return [self.change(self.slots[name]) for name in self._timers.due(now.wall)]
 
     # state
+
+    def change(self, slot: Slot) -> Slot:
+        """The same; it is about to change. Said of every entry that a verb may change, so that it can be taken back."""
+        if self.changing is not None:
+            self.changing(slot)
+        return slot
 
     def touch(self, slot: Slot) -> None:
         """Its standing changed."""
@@ -122,6 +135,7 @@ class Board:
         dropped = tuple(sorted(name for name in self.dropped if name not in self.slots and name not in self.aside))
         self._changed.clear()
         self.dropped.clear()
+        self.changing = None
         return tuple(standings), dropped
 
     def put_aside(self, standing: Standing) -> None:

@@ -189,6 +189,7 @@ class Engine:
         self._board.held = None
         for slot in self._board.slots.values():
             if slot.waiting:
+                self._board.change(slot)
                 if pending == "drop":
                     verbs.drop(self._gate, slot, now, out)
                 self._planner.look(slot, now, out)
@@ -214,4 +215,4 @@ class Engine:
         slot = self._board.slots.get(name)
         if slot is None:
             raise NotFoundError(f"cannot {verb} the schedule '{name}': there is no such schedule")
-        return slot
+        return self._board.change(slot)

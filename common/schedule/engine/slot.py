@@ -43,8 +43,8 @@ class Slot:
 
     __slots__ = (
         "asked", "decided", "end", "entry", "failures", "high", "lap", "let", "moved", "next", "paused", "plan",
-        "rests", "running", "runs", "skips", "spread", "standing", "start", "trigger", "turn", "waiting", "windows",
-        "zone",
+        "rests", "running", "runs", "skips", "spread", "standing", "start", "trigger", "turn", "waiting", "wakes",
+        "windows", "zone",
     )
 
     def __init__(self, entry: Entry, who: str, zone: tzinfo, periods: Mapping[str, Period]) -> None:
@@ -53,6 +53,8 @@ class Slot:
         self.plan: Plan | None = None
         self.next: float | None = None
         """The first planned time that is not decided."""
+        self.wakes: float | None = None
+        """When its timer is set to."""
         self.decided: float | None = None
         self.trigger = ""
         self.runs = 0
