@@ -170,10 +170,11 @@ class Shelf:
         """
         async with self._turn():
             # What was edited in that file and not seen yet must not be written over.
-            self.book.load((await self._read()).files)
+            await asyncio.to_thread(self.book.load, (await self._read()).files)
             path = await asyncio.to_thread(self._reader.save, self.book.saved())
             # A crash here leaves the changes in both places, which makes the same entries.
             reading = await self._read()
+            await asyncio.to_thread(self.book.load, reading.files)
             try:
                 await self._commit(self.book.forget())
             except JrError:
@@ -221,8 +222,9 @@ class Shelf:
             await self._tell()
 
     async def _take(self, reading: Reading) -> None:
+        # Ten thousand entries take half a second to make; whoever looks meanwhile sees those that held before.
+        await asyncio.to_thread(self.book.load, reading.files)
         self._reading = reading
-        self.book.load(reading.files)
         self._say()
         await self._tell()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct, structs
@@ -54,6 +54,11 @@ _PAUSE = 1.0
 _log = logging.getLogger("jr.schedule")
 
 
+Slices = Generator[None, None, list[Decision]]
+"""Something long that the engine does in parts; nothing else is asked of it that changes anything before it is done."""
+Slow = Callable[[Moment], Slices]
+
+
 class Mark(Protocol):
     """Where the engine stood."""
 
@@ -69,7 +74,7 @@ class Engine(work.Engine, Protocol):
         """The hold of all entries, if there is one."""
 
     def load(self, entries: Mapping[str, Entry], periods: Mapping[str, Period], now: Moment,
-             broken: Container[str] = ()) -> list[Decision]: ...
+             broken: Container[str] = ()) -> Slices: ...
     def adopt(self, occurrence: Occurrence) -> None: ...
     def wait(self, now: Moment) -> float | None: ...
     def due(self, now: Moment) -> list[Decision]: ...
@@ -88,7 +93,7 @@ class Engine(work.Engine, Protocol):
 class _Turn(Struct):
     """One thing that the engine is told."""
 
-    call: Call
+    call: Call | Slow
     ended: Jid | None = None
     """The run whose end it tells."""
     done: asyncio.Future[list[Decision]] | None = None
@@ -247,13 +252,15 @@ class Scheduler:
 
     # turns
 
-    def _load_next(self, now: Moment) -> list[Decision]:
+    def _load_next(self, now: Moment) -> Slices:
         assert self._next is not None
         (entries, periods, broken), self._next = self._next, None
         # What came due while nobody could ask is due by the entries as they were: these may plan it no more.
-        return [*self._engine.due(now), *self._engine.load(entries, periods, now, broken)]
+        came = self._engine.due(now)
+        return [*came, *(yield from self._engine.load(entries, periods, now, broken))]
 
-    def _put(self, call: Call, ended: Jid | None = None, done: asyncio.Future[list[Decision]] | None = None) -> None:
+    def _put(self, call: Call | Slow, ended: Jid | None = None,
+             done: asyncio.Future[list[Decision]] | None = None) -> None:
         self._turns.append(_Turn(call, ended, done))
         self._wake.set()
 
@@ -377,7 +384,8 @@ async def _taken(turn: _Turn) -> list[Decision] | None:
     if turn.done is not None and turn.done.done():
         return None
     try:
-        return turn.call(moment())
+        found = turn.call(moment())
+        return found if isinstance(found, list) else await _in_slices(found)
     except JrError as error:
         if turn.done is None:
             _log.error("%s", error, extra={"action": "schedule.refused"})
@@ -387,6 +395,17 @@ async def _taken(turn: _Turn) -> list[Decision] | None:
         turn.refuse(JrError(f"cannot change the schedule: {type(error).__name__}"))
         await asyncio.sleep(_PAUSE)
     return None
+
+
+async def _in_slices(slices: Slices) -> list[Decision]:
+    """All of it; others have the loop in between."""
+    while True:
+        try:
+            next(slices)
+        except StopIteration as end:
+            decisions: list[Decision] = end.value
+            return decisions
+        await breathe()
 
 
 def _step(engine: Engine, decisions: list[Decision], ended: tuple[Jid, ...]) -> tuple[Step, list[Begin]]:

@@ -15,6 +15,7 @@ from common.ids import Jid, mint
 from common.schedule.engine.engine import Engine
 from common.schedule.model import Begin, Entry, Moment
 from common.states import State
+from tests.lib.driven import at_once
 
 ENTRIES = 100_000
 START = 1_767_571_200.0
@@ -54,7 +55,7 @@ class Figures:
         entries = {entry.name: entry for entry in map(make, range(ENTRIES))}
         self.engine = Engine("bench", UTC, Minting(), {}, None, Moment(START, 0.0))
         begin = time.process_time()
-        self.engine.load(entries, {}, Moment(START, 0.0))
+        at_once(self.engine.load(entries, {}, Moment(START, 0.0)))
         self.engine.changed()
         self.load = time.process_time() - begin
         self.runs = self.wakes = 0
@@ -80,7 +81,7 @@ def idle() -> float:
     entries = {f"e{number}": Entry(name=f"e{number}", function="test.ping", once="2030-01-01T00:00:00")
                for number in range(ENTRIES)}
     engine = Engine("bench", UTC, Minting(), {}, None, Moment(START, 0.0))
-    engine.load(entries, {}, Moment(START, 0.0))
+    at_once(engine.load(entries, {}, Moment(START, 0.0)))
     begin = time.process_time()
     for number in range(1_000):
         now = Moment(START + 60.0 * number, 60.0 * number)

@@ -8,6 +8,7 @@ from typing import Any
 
 from common.ids import Jid, mint
 from common.schedule.engine.engine import Engine
+from common.schedule.engine.loading import Slices
 from common.schedule.model import (
     BEGUN,
     Ask,
@@ -41,6 +42,15 @@ def at(text: str) -> float:
     """Epoch seconds of an ISO time, UTC where it names no offset."""
     found = datetime.fromisoformat(text)
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
+def at_once(slices: Slices) -> list[Decision]:
+    """All of something that the engine does in parts."""
+    while True:
+        try:
+            next(slices)
+        except StopIteration as end:
+            return end.value
 
 
 class Crashed(Exception):
@@ -96,7 +106,7 @@ class Host:
         running = [one for one, _ in self.running.values()]
         for occurrence in [*running, *again, *(one for one, _ in self.over.values())]:
             self.engine.adopt(occurrence)
-        self.do(self.engine.load(self.entries, self.periods, self.now, self.broken))
+        self.do(at_once(self.engine.load(self.entries, self.periods, self.now, self.broken)))
         for occurrence in again:
             self.begin(occurrence)
         for jid, (_, state) in tuple(self.over.items()):
@@ -105,7 +115,7 @@ class Host:
     def load(self, *entries: Entry, broken: Iterable[str] = ()) -> None:
         """These are the entries from now on, but for those that cannot be used."""
         self.entries, self.broken = {one.name: one for one in entries}, set(broken)
-        self.do(self.engine.load(self.entries, self.periods, self.now, self.broken))
+        self.do(at_once(self.engine.load(self.entries, self.periods, self.now, self.broken)))
 
     def away(self, seconds: float) -> None:
         """The daemon is down so long, or the host is, and starts again."""

@@ -16,7 +16,7 @@ from common.schedule.engine import verbs, view
 from common.schedule.engine.board import Board
 from common.schedule.engine.ends import Ends
 from common.schedule.engine.gate import Gate
-from common.schedule.engine.loading import Loading
+from common.schedule.engine.loading import Loading, Slices
 from common.schedule.engine.planner import Planner
 from common.schedule.engine.slot import Run, Slot
 from common.schedule.engine.undo import Mark
@@ -56,13 +56,13 @@ class Engine:
             self._board.enter(run)
 
     def load(self, entries: Mapping[str, Entry], periods: Mapping[str, Period], now: Moment,
-             broken: Container[str] = ()) -> list[Decision]:
+             broken: Container[str] = ()) -> Slices:
         """These are the entries from now on. Those whose planned times did not change keep all their state.
 
         Of the others those in `broken` cannot be used for now, and keep theirs until they can; the rest are deleted.
         """
         self._board.notice(now)
-        return self._loading.load(entries, periods, now, broken)
+        return (yield from self._loading.load(entries, periods, now, broken))
 
     def wait(self, now: Moment) -> float | None:
         """Seconds until `due` must be called again; None when nothing is planned."""

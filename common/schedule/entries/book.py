@@ -67,11 +67,13 @@ class Book:
 
     def take(self, changes: Iterable[Change]) -> None:
         """These are durable now: they hold."""
+        changed: set[str] = set()
         for change in changes:
+            changed.add(change.name)
             self._layers.changes.pop(change.name, None)
             if not change.nothing:
                 self._layers.changes[change.name] = change
-        self._layers.lay()
+        self._layers.lay(changed)
 
     # verbs: what they would change
 

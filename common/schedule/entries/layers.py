@@ -5,7 +5,7 @@ An upper layer replaces only what it names, so that a file may be edited while s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -110,13 +110,18 @@ class Layers:
         self.broken: dict[str, Broken] = {}
         self._made: dict[str, tuple[_Layers, Placed | Broken]] = {}
 
-    def lay(self) -> None:
-        """Make all entries anew, as far as something of them has changed."""
+    def lay(self, changed: Container[str] | None = None) -> None:
+        """Make all entries anew, as far as something of them has changed; `changed` are the names of which something
+        may have, None: any.
+        """
         names = {**self.files.entries, **self.files.saved, **self.changes}
         made: dict[str, tuple[_Layers, Placed | Broken]] = {}
         for name in names:
-            layers = _Layers(self.files.entries.get(name), self.files.saved.get(name), self.changes.get(name))
             known = self._made.get(name)
+            if known is not None and changed is not None and name not in changed:
+                made[name] = known
+                continue
+            layers = _Layers(self.files.entries.get(name), self.files.saved.get(name), self.changes.get(name))
             if known is not None and alike(known[0], layers):
                 found: Placed | Broken | None = known[1]
             else:
