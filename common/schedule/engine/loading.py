@@ -77,7 +77,9 @@ class Loading:
                 self._forget(self._brought_up(self._standings[name], _GONE, periods, now, out), now, out)
         self._standings.clear()
         follow = [other for slot in fresh for other in self._ends.make_up(slot, now, out)]
-        for slot in [*fresh, *follow]:
+        for number, slot in enumerate([*fresh, *follow]):
+            if number % _SLICE == _SLICE - 1:
+                yield
             self._planner.look(slot, now, out)
         return out
 

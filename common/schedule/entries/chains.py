@@ -64,7 +64,8 @@ def _back(name: str, came: Mapping[str, str], first: str) -> list[str]:
 def _between(entries: Mapping[str, Entry]) -> list[str]:
     """The entries that may be in a ring: those that are left when all that nothing follows are taken away, and so on.
     """
-    after = {name: {each for each in followers(entry) if each in entries} for name, entry in entries.items()}
+    chained = {name: entry for name, entry in entries.items() if entry.then or entry.on_failure}
+    after = {name: {each for each in followers(entry) if each in chained} for name, entry in chained.items()}
     before: dict[str, list[str]] = {}
     for name, others in after.items():
         for each in others:
@@ -76,4 +77,4 @@ def _between(entries: Mapping[str, Entry]) -> list[str]:
             if not after[name]:
                 ends.append(name)
     gone = {*ends}
-    return [name for name in entries if name not in gone]
+    return [name for name in chained if name not in gone]
