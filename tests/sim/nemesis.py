@@ -9,9 +9,9 @@ ROUNDS = (20, 120)
 """Commands of one world, at least and at most, beside the waiting between them."""
 
 
-ROTATIONS = 3
+ROTATIONS = 4
 """Of so many worlds, one replaces keys."""
-ROTATED = 0.1
+ROTATED = 0.07
 """The chance of each round there."""
 NAMES = ("wall", "rhythm", "next")
 """The entries of a schedule."""
@@ -35,7 +35,7 @@ class Nemesis:
         self._plans = random.Random(f"plans {seed}")
         # Whose key is replaced has it alone from then on, and worlds have an alarm for those who share one.
         self._rotates = not self._clones and seed % ROTATIONS == 0
-        self.scheduled = self._plans.choice([0, 0, 1, 1, 1, 2])
+        self.scheduled = self._plans.choice([0, 0, 0, 1, 1, 2])
 
     def commands(self) -> Iterator[str]:
         """Everything that befalls the world, up to its healing."""
@@ -66,8 +66,8 @@ class Nemesis:
         """A schedule: by the clock on the wall, by an interval, a chain, a run that is tried again."""
         chance = self._plans
         for name in NAMES[:chance.randint(1, 2)]:
-            trigger = {"wall": [f"cron */{chance.choice([1, 2, 3])}_*_*_*_*", "every 110 anchor 2023-11-14T22:13:20Z"],
-                       "rhythm": [f"every {chance.choice([70, 130])}", "every 100 base end"]}[name]
+            trigger = {"wall": [f"cron */{chance.choice([2, 2, 3])}_*_*_*_*", "every 110 anchor 2023-11-14T22:13:20Z"],
+                       "rhythm": [f"every {chance.choice([90, 130])}", "every 120 base end"]}[name]
             words = [chance.choice(trigger), f"overlap {chance.choice(['skip', 'queue', 'kill'])}",
                      f"catch_up {chance.choice(['none', 'last', 'all'])}"]
             words += [f"start_deadline {chance.choice([5, 60])}"] if chance.random() < 0.3 else []

@@ -64,10 +64,10 @@ class Verdicts:
             self._gives(minion, one)
         entries = minion.files.entries
         for standing in step.standings:
-            waiting = {Key(standing.name, one.planned, one.attempt) for one in standing.waiting}
-            self._wait(minion, standing.name, waiting)
             if standing.name in entries:
                 self._follow(minion, entries[standing.name], standing, step.occurrences)
+            waiting = {Key(standing.name, one.planned, one.attempt) for one in standing.waiting}
+            self._wait(minion, standing.name, waiting)
         for name in step.dropped:
             self._wait(minion, name, set())
             self._rows[minion.id].pop(name, None)
@@ -112,12 +112,15 @@ class Verdicts:
             if row is None or row.tag != tag:  # what comes with it was decided by the clock as it was
                 rows[entry.name] = Row(tag, None)
                 return
-        if row.reached is None:  # runs that wait keep the names that they had
+        if row.reached is None:
             row.reached = None if standing.planned is None else standing.planned - every
             return
+        # What waited before has its name from then, which after a step of the clock is none of this row.
+        waited = self._waiting.get((minion.id, entry.name), set())
         times = [(one.planned, one.planned if one.last is None else one.last) for one in given
-                 if one.schedule == entry.name and one.cause == "plan" and not one.attempt]
-        times += [(one.planned, one.planned) for one in standing.waiting if one.cause == "plan" and not one.attempt]
+                 if one.schedule == entry.name and one.cause == "plan" and not one.attempt and one.key not in waited]
+        times += [(one.planned, one.planned) for one in standing.waiting if one.cause == "plan" and not one.attempt
+                  and Key(entry.name, one.planned) not in waited]
         for first, last in sorted(times):
             if first > row.reached + NEAR:
                 run = (minion.id, Key(entry.name, first))
