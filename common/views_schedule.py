@@ -15,6 +15,7 @@ _TIMES = frozenset({"next", "planned", "due", "at", "since", "last_planned", "la
 """Keys under which numbers are times."""
 _TOLD = frozenset({"changed", "done"})
 """Keys for programs: `origin` says it in words."""
+_ETC = "Etc/"
 _BY_WALL = ("at", "cron", "calendar", "once")
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
 
@@ -82,7 +83,8 @@ def _when(entry: Mapping[str, Any], here: str) -> str:
                 written = [f"{field}={text}" for field, text in written.items()]
             text = ", ".join(map(str, written)) if isinstance(written, list) else str(written)
             zone = entry.get("timezone") or entry.get("zone") if trigger in _BY_WALL else None
-            there = f" ({zone})" if zone and zone != here else ""
+            # `UTC` and `Etc/UTC` are one zone.
+            there = f" ({zone})" if zone and str(zone).removeprefix(_ETC) != here.removeprefix(_ETC) else ""
             return escape("continuous" if trigger == "continuous" else f"{trigger} {text}{there}")
     return "" if _problem(entry) else "by hand"
 

@@ -69,7 +69,7 @@ def test_when_entries_run() -> None:
     assert when() == "by hand"
     assert when(at=["03:00"], timezone="Asia/Tokyo") == "at 03:00 (Asia/Tokyo)"
     assert when(cron="0 3 * * *", zone="Europe/Berlin") == "cron 0 3 * * * (Europe/Berlin)"
-    assert (when(at=["03:00"], zone="UTC"), when(every="5m", timezone="Asia/Tokyo")) == ("at 03:00", "every 5m")
+    assert (when(at=["03:00"], zone="Etc/UTC"), when(every="5m", timezone="Asia/Tokyo")) == ("at 03:00", "every 5m")
 
 
 def test_entries_that_minions_return_are_a_table_too() -> None:
