@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import click
 
 from common.durations import parse_duration
-from common.output import FORMATS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,14 +26,6 @@ def inherited(context: click.Context, parameter: click.Parameter, value: str | N
         given: str | None = context.parent.params[parameter.name]
         return given
     return value
-
-
-def output_option(function: F) -> F:
-    """`-o FORMAT`: the parameter `fmt`."""
-    return click.option(
-        "-o", "--output", "fmt", type=click.Choice(FORMATS), default="table", show_default=True,
-        help="How to print what comes back.",
-    )(function)
 
 
 def duration(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:

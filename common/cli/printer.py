@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import click
 
 from common.cli.main import say
 from common.errors import JrError
 from common.evidence import names
-from common.output import Format, Kind, is_cut, render, render_pair, summary, unfinished
+from common.output import FORMATS, Format, Kind, is_cut, render, render_pair, summary, unfinished
 
+F = TypeVar("F", bound=Callable[..., Any])
 _UNBOUNDED = 0
 """The width of what is no terminal: whoever reads a pipe wants all of it."""
 _STREAMED = ("table", "jsonl", "raw")
+
+
+# Here and not among the other options: daemons have some of those, and no use for the tables.
+def output_option(function: F) -> F:
+    """`-o FORMAT`: the parameter `fmt`."""
+    return click.option(
+        "-o", "--output", "fmt", type=click.Choice(FORMATS), default="table", show_default=True,
+        help="How to print what comes back.",
+    )(function)
 
 
 class Printer:

@@ -11,8 +11,8 @@ from common import clock
 from common.choices import LeftBehind, Offline, TargetType
 from common.cli.arguments import Arguments, TargetCommand
 from common.cli.main import main as run_command
-from common.cli.options import duration, output_option, pairs, positive_duration, root_option
-from common.cli.printer import Printer
+from common.cli.options import duration, pairs, positive_duration, root_option
+from common.cli.printer import Printer, output_option
 from common.cli.secrets import secret_option, with_secrets
 from common.errors import Exit, UsageError
 from common.output import Format

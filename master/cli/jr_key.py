@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from common.cli.main import main as run_command
-from common.cli.options import inherited, output_option, positive_duration, root_option
-from common.cli.printer import Printer
+from common.cli.options import inherited, positive_duration, root_option
+from common.cli.printer import Printer, output_option
 from common.errors import Exit, NotFoundError, UsageError
 from common.output import FORMATS, Format
 from common.text import local_time

@@ -9,8 +9,8 @@ import click
 from common import clock
 from common.cli.arguments import Arguments, FunctionCommand
 from common.cli.main import main as run_command
-from common.cli.options import duration, output_option, positive_duration, root_option
-from common.cli.printer import Printer
+from common.cli.options import duration, positive_duration, root_option
+from common.cli.printer import Printer, output_option
 from common.cli.secrets import secret_option, with_secrets
 from common.errors import Exit, JrError, UsageError
 from common.output import Format

@@ -10,8 +10,8 @@ import click
 from common.cli.arguments import Arguments, FunctionCommand
 from common.cli.main import main as run
 from common.cli.main import say
-from common.cli.options import output_option, positive_duration, root_option
-from common.cli.printer import Printer
+from common.cli.options import positive_duration, root_option
+from common.cli.printer import Printer, output_option
 from common.cli.secrets import secret_option, with_secrets
 from common.control import AGENT, AbsentError, Connection
 from common.errors import DetachedError, UnreachableError
