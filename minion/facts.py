@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import socket
 from collections.abc import Mapping
 from typing import Any
 
-import psutil
-
 from common.ids import MinionId
 from common.version import VERSION
+from minion.addresses import addresses
 
 _LOG = logging.getLogger("jr.facts")
 _ADDRESSES = 64
@@ -26,8 +26,8 @@ def collect(minion: MinionId, custom: Mapping[str, Any] | None = None) -> dict[s
     """
     found = {
         "id": str(minion), "host": socket.gethostname(), "os": _os(), "kernel": _kernel(), "arch": platform.machine(),
-        "cpus": psutil.cpu_count() or 1, "memory": {"total": psutil.virtual_memory().total}, "addresses": _addresses(),
-        "python": platform.python_version(), "jr": VERSION,
+        "cpus": os.cpu_count() or 1, "memory": {"total": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")},
+        "addresses": _addresses(), "python": platform.python_version(), "jr": VERSION,
     }
     for name in found.keys() & (custom or {}).keys():
         _LOG.warning("cannot set the fact %s from the settings: it is found on the host", name,
@@ -51,11 +51,5 @@ def _kernel() -> dict[str, str]:
 
 def _addresses() -> list[str]:
     """IPv4 and IPv6 addresses of all interfaces but the loopback, without zones, each once."""
-    found: list[str] = []
-    for name, addresses in sorted(psutil.net_if_addrs().items()):
-        for address in addresses:
-            text = address.address.partition("%")[0]
-            internet = address.family in (socket.AF_INET, socket.AF_INET6)
-            if internet and name != "lo" and text not in found:
-                found.append(text)
-    return found[:_ADDRESSES]
+    found = dict.fromkeys(text for name, text in addresses() if name != "lo")
+    return list(found)[:_ADDRESSES]

@@ -6,7 +6,7 @@ import logging
 import os
 import platform
 import socket
-from typing import Any, NamedTuple
+from pathlib import Path
 
 import psutil
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from common.codec import pack, unpack
 from common.ids import MinionId
 from common.version import VERSION
+from minion import addresses, facts
 from minion.facts import collect
 
 ID = MinionId("web1")
@@ -50,23 +51,26 @@ def test_custom_facts_cannot_replace_found_ones(caplog: pytest.LogCaptureFixture
         "cannot set the fact id from the settings: it is found on the host"]
 
 
-class Address(NamedTuple):
-    family: Any
-    address: str
-
-
 def test_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(psutil, "net_if_addrs", lambda: {
-        "lo": [Address(socket.AF_INET, "127.0.0.1")],
-        "eth0": [Address(socket.AF_INET, "192.0.2.7"), Address(socket.AF_PACKET, "00:00:5e:00:53:01"),
-                 Address(socket.AF_INET6, "fe80::1%eth0")],
-        "eth1": [Address(socket.AF_INET6, "fe80::1%eth1")]})
+    monkeypatch.setattr(facts, "addresses", lambda: iter([
+        ("eth0", "192.0.2.7"), ("eth0", "fe80::1"), ("eth1", "fe80::1"), ("lo", "127.0.0.1")]))
     assert collect(ID)["addresses"] == ["192.0.2.7", "fe80::1"]
 
 
+def test_addresses_are_those_that_others_see() -> None:
+    seen = [(name, address.address.partition("%")[0]) for name, every in psutil.net_if_addrs().items()
+            for address in every if address.family in (socket.AF_INET, socket.AF_INET6)]
+    assert sorted(addresses.addresses()) == sorted(seen)
+    assert sorted(addresses._elsewhere()) == sorted(seen)
+
+
+def test_a_host_without_ipv6(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(addresses, "_IPV6", tmp_path / "none")
+    assert all("." in address for _, address in addresses.addresses())
+
+
 def test_a_host_of_many_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    many = [Address(socket.AF_INET, f"10.0.{n // 256}.{n % 256}") for n in range(5000)]
-    monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"eth0": many})
+    monkeypatch.setattr(facts, "addresses", lambda: (("eth0", f"10.0.{n // 256}.{n % 256}") for n in range(5000)))
     assert len(collect(ID)["addresses"]) == 64
 
 
@@ -79,5 +83,5 @@ def test_a_host_without_os_release(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_host_that_does_not_say_its_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(psutil, "cpu_count", lambda: None)
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert collect(ID)["cpus"] == 1
