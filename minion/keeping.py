@@ -43,7 +43,7 @@ class Keeping:
                 _log.info("this minion's new key is in use", extra={"action": "key.rotated"})
             case do.KeepMasters(keys):
                 assert self._master is not None  # without a master nobody says such a thing
-                self._keep(partial(self._pki.keep_masters, self._master, keys), lambda _: self._parts.agent.kept())
+                self._keep(partial(self._pki.keep_masters, self._master, keys), lambda _: self._parts.agent.kept(keys))
             case do.CatchUp(starts):
                 _log.warning("this state folder is an older copy: its key has been at %d starts; going on from there",
                              starts, extra={"action": "state.behind"})

@@ -7,7 +7,7 @@ time it is at the master.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import UNSET, Raw, Struct, structs
@@ -181,11 +181,13 @@ class Agent:
         self.keys.spare = key
         return [do.SendLine(Offer(key=key))] if self.stage is Stage.ONLINE else []
 
-    def kept(self) -> list[do.Effect]:
-        """The keys by which the master is known are durable."""
-        if self.stage is not Stage.ONLINE or len(self.keys.masters) == 1:
+    def kept(self, keys: Sequence[Key]) -> list[do.Effect]:
+        """These are durable as the keys by which the master is known. While others are on their way to the disk it is
+        told nothing: whoever says to have its next key, and keeps only those before, is left behind by a crash.
+        """
+        if self.stage is not Stage.ONLINE or len(keys) == 1 or list(keys) != self.keys.masters:
             return []
-        return [do.SendLine(Trusts(key=self.keys.masters[-1]))]
+        return [do.SendLine(Trusts(key=keys[-1]))]
 
     def tick(self, now: Now) -> list[do.Effect]:
         """Time has passed."""

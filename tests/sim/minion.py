@@ -225,7 +225,7 @@ class SimMinion(Process):
                 self._keep(self.machine.pki.take_up, lambda agent, _: [])
             case do.KeepMasters(keys):
                 kept = list(keys)
-                self._keep(lambda: self.machine.pki.keep_masters(kept), lambda agent, _: agent.kept())
+                self._keep(lambda: self.machine.pki.keep_masters(kept), lambda agent, _: agent.kept(kept))
             case do.CatchUp(starts):
                 self.world.say(f"{self.name} runs on an older copy of its state")
                 self.machine.disk.starts = starts
