@@ -13,28 +13,24 @@ from msgspec import Raw, Struct
 from common.control_server import Body, Caller, Reply
 from common.errors import NotFoundError, UsageError
 from common.ids import MASTER, Jid, MinionId
-from common.join import read_join
-from common.link import Key
 from common.messages import SIGNAL_ANSWER, STOP_SIGNALS, JobFields
 from common.requests import Request, checked, job_and_secrets
 from common.states import TERMINAL, State
 from common.targets import parse
 from master import documents
+from master.admission import Admission
 from master.audit import Audit
-from master.core.choice import chosen
 from master.core.effects import Event, JobDone, PairMoved, StopAnswered
 from master.core.wishes import StopWish, Wish
 from master.events import Watch
-from master.records import Job, Minion, Pair
+from master.records import Job, Pair
 from master.requests import (
     ActiveRequest,
     Defaults,
     JobsRequest,
-    KeysRequest,
     PublishRequest,
     RunRequest,
     StopRequest,
-    TokenRequest,
     WatchRequest,
 )
 from master.room import check_room
@@ -79,11 +75,12 @@ class Verbs:
         """`more` are verbs that need other things than these do."""
         self._shell = shell
         self._around = around
+        admission = Admission(shell, join=around.join, own=around.keys, fingerprint=around.fingerprint)
         self.table: dict[str, Verb] = {
             "publish": self._publish, "run": self._run, "watch": self._watch, "jobs": self._jobs,
-            "active": self._active, "stop": self._stop, "presence": self._presence, "keys": self._keys,
-            "keys.accept": self._accept, "keys.reject": self._reject, "keys.delete": self._delete,
-            "keys.rotate": Rotating(shell).rotate, "token": self._token, "runners": self._runners,
+            "active": self._active, "stop": self._stop, "presence": self._presence, "keys": admission.filed,
+            "keys.accept": admission.accept, "keys.reject": admission.reject, "keys.delete": admission.delete,
+            "keys.rotate": Rotating(shell).rotate, "token": admission.token, "runners": self._runners,
             "status": self._status, "runs": Audit(shell).runs, **(more or {}),
         }
 
@@ -208,7 +205,7 @@ class Verbs:
         pairs: list[Pair] = await self._shell.read(lambda: list(store.pairs(request.jid, request.minions, False)))
         return {str(pair.minion): f"terminal:{pair.state}" for pair in pairs}
 
-    # minions and keys
+    # the fleet and the master
 
     async def _presence(self, body: Body, caller: Caller, reply: Reply) -> Body:
         checked(body, Request)
@@ -220,50 +217,6 @@ class Verbs:
             elif row.state == "quarantined":
                 told.setdefault(str(row.id), {**of_minion(row, None, now), "quarantined": row.reason})
         return {"minions": told}
-
-    async def _keys(self, body: Body, caller: Caller, reply: Reply) -> Body:
-        checked(body, Request)
-        rows = [{**self._shown(row), "key": row.key, "state": row.state, "filed": row.filed,
-                 "confirmed": self._shell.core.rotation.knows(row),
-                 **({"reason": row.reason} if row.reason else {})} for row in self._shell.core.keys.rows()]
-        return {"keys": rows, "master": self._around.keys()}
-
-    async def _accept(self, body: Body, caller: Caller, reply: Reply) -> Body:
-        changed, left, effects = self._shell.core.accept_keys(self._chosen(body))
-        answer = await self._changed(changed, effects)
-        return {**answer, "left": [self._shown(row) for row in left]} if left else answer
-
-    async def _reject(self, body: Body, caller: Caller, reply: Reply) -> Body:
-        changed, effects = self._shell.core.keys.reject(self._chosen(body))
-        return await self._changed(changed, effects)
-
-    async def _delete(self, body: Body, caller: Caller, reply: Reply) -> Body:
-        changed, effects = self._shell.core.delete_keys(self._chosen(body), self._shell.clock.now())
-        return await self._changed(changed, effects)
-
-    def _chosen(self, body: Body) -> list[Key] | None:
-        request = checked(body, KeysRequest)
-        if request.all == (request.ids is not None):
-            raise UsageError("cannot change keys: name minion ids or fingerprints, or say --all")
-        if request.ids is None:
-            return None
-        return chosen(self._shell.core.keys.rows(), request.ids, self._around.fingerprint)
-
-    def _shown(self, row: Minion) -> Body:
-        return {"id": str(row.id), "fingerprint": self._around.fingerprint(row.key)}
-
-    async def _changed(self, changed: list[Minion], effects: list[Any]) -> Body:
-        await self._shell.committed(effects)
-        return {"changed": [str(row.id) for row in changed]}
-
-    async def _token(self, body: Body, caller: Caller, reply: Reply) -> Body:
-        request = checked(body, TokenRequest)
-        token = secrets.token_urlsafe(24)
-        join = self._around.join(token, request.address)
-        now = self._shell.clock.now()
-        effects = self._shell.core.add_token(token, now + request.ttl, request.minion, now)
-        await self._shell.committed(effects)
-        return {"join": join, "expires": now + request.ttl, "address": read_join(join).master}
 
     async def _runners(self, body: Body, caller: Caller, reply: Reply) -> Body:
         checked(body, Request)
