@@ -87,7 +87,10 @@ def _line(cells: Sequence[str], sizes: Sequence[int]) -> str:
 
 def _fit(sizes: list[int], flexible: Sequence[int], spare: Sequence[int], width: int) -> None:
     """Take what is too much: from the flexible columns, the widest first, leaving each some room; then the spare ones
-    whole, since a time or a number that was cut would be another one; then from the end."""
+    whole, since a time or a number that was cut would be another one, and what is over of them goes to the flexible
+    ones; then from the end."""
+    whole = list(sizes)
+
     def surplus() -> int:
         return sum(sizes) + len(GAP) * (len(sizes) - 1) - width
 
@@ -96,6 +99,9 @@ def _fit(sizes: list[int], flexible: Sequence[int], spare: Sequence[int], width:
     for at in spare:
         if surplus() > 0:
             sizes[at] = min(sizes[at], 1)
+    for at in flexible:
+        if at not in spare:
+            sizes[at] += max(0, min(-surplus(), whole[at] - sizes[at]))
     for at in reversed(range(len(sizes) if spare else 0)):
         sizes[at] -= max(0, min(surplus(), sizes[at] - 1))
 

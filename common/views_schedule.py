@@ -28,7 +28,8 @@ def _runs(value: Any, style: Style, width: int) -> str:
         for run in listed(value, "runs")
     ]
     titles = ("PLANNED", "SCHEDULE", "MINION", "VERDICT", "JID", "STATES", "WHY")
-    return columns(titles, rows, style, width, states="VERDICT", flexible=("WHY",)) if rows else ""
+    return columns(titles, rows, style, width, states="VERDICT", flexible=("WHY",),
+                   spare=("STATES", "JID")) if rows else ""
 
 
 def _about_run(run: Mapping[str, Any]) -> str:
@@ -53,7 +54,8 @@ def _schedules(value: Any, style: Style, width: int) -> str:
         for entry in listed(value, "schedules")
     ]
     titles = ("NAME", "STATUS", "RUNS", "WHEN", "NEXT", "LAST", "FROM")
-    return columns(titles, rows, style, width, flexible=("RUNS", "WHEN", "FROM")) if rows else ""
+    return columns(titles, rows, style, width, flexible=("RUNS", "WHEN", "FROM"),
+                   spare=("LAST", "RUNS")) if rows else ""
 
 
 def _next(entry: Mapping[str, Any]) -> str:
@@ -100,8 +102,8 @@ def _where(entry: Mapping[str, Any]) -> str:
 
 
 def _schedule(value: Any, style: Style, width: int) -> str:
-    """Any answer about entries; what is not so is left out."""
-    return "\n".join(tree(_dated(value), width))
+    """Any answer about entries or their runs; what is not so is left out."""
+    return "" if value == [] else "\n".join(tree(_dated(value), width))
 
 
 def returned(value: Any, style: Style, width: int) -> list[str]:

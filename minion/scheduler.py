@@ -144,7 +144,8 @@ class Scheduler:
         """What names of entries and periods mean, by what is at work or, with no agent, by what the files say."""
         if self._shelf is None:
             return Known({}, {}, self._zone)
-        return Known(self._shelf.entries, self._shelf.periods, self._zone, self._shelf.written)
+        broken = {name: line for name, line in self._shelf.told if name}
+        return Known(self._shelf.entries, self._shelf.periods, self._zone, self._shelf.written, broken)
 
     # inside
 

@@ -269,7 +269,7 @@ def _waited(master: Master, runs: list[dict[str, Any]], until: float) -> Report:
         exit = max(exit, exit_code(states))
     if open_ones:
         return Report("schedule", shown, Exit.WAITED, f"{open_ones} of {len(runs)} go on: the wait is over")
-    return Report("schedule", shown, exit, "" if runs else "nothing was due")
+    return Report("schedule", shown, exit, empty="" if runs else "nothing was due")
 
 
 def _watched(master: Master, jid: str, until: float, told: str) -> tuple[Document, bool]:

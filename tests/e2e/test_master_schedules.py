@@ -175,6 +175,8 @@ def test_a_hold_stops_everything_and_run_pending_runs_what_is_due_once(fleet: Fl
     assert ask(fleet, "show", "due")["waiting"] == []
     assert len(audit(fleet, "due", "verdict=ran")) == before + 1
     assert fleet.run("schedule.run_pending").json == []
+    shown = fleet.command("jr-run", "schedule.run_pending")
+    assert (shown.out, "nothing was due" in shown.err) == ("", True)
 
 
 def test_run_pending_tells_of_failures_by_its_exit_code(fleet: Fleet) -> None:  # R-I05

@@ -102,7 +102,7 @@ def test_times_are_those_of_the_periods_zone(host: Host) -> None:  # I21
 
 def test_the_next_runs_and_words_by_name_and_as_written(host: Host) -> None:  # B07
     host.write(schedule={"nightly": {"function": "cmd.run", "at": "02:30", "timezone": "Europe/Berlin",
-                                     "except": "holidays"}},
+                                     "except": "holidays"}, "bad": {"function": "cmd.run", "evry": "5m"}},
                periods={"holidays": {"2026-03-28": "00:00-24:00", "timezone": "Europe/Berlin"}})
     assert [row["time"] for row in host.value("schedule.next", "nightly", "2026-03-27", "3")] == [
         "2026-03-27T02:30:00+01:00", "2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00"]
@@ -117,6 +117,7 @@ def test_the_next_runs_and_words_by_name_and_as_written(host: Host) -> None:  # 
     ended = host("schedule.next", "nightli", "2026-03-27")
     assert ended.code == 1
     assert 'did you mean "nightly"' in ended.json["alone"]["evidence"]["reason"]
+    assert "evry" in host("schedule.next", "bad").json["alone"]["evidence"]["reason"]
 
 
 def test_a_simulation_without_agent_and_master(host: Host) -> None:  # B07

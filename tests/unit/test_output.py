@@ -159,6 +159,10 @@ WIDE: list[tuple[Kind, Any]] = [
     ("keys", [{"id": "m1", "fingerprint": "ab:" * 32, "state": "accepted", "confirmed": False, "reason": "z" * 99}]),
     ("presence", {"m1": {"up": True, "since": 1.0, "last_seen": 1.0, "version": "0.1", "load": LOAD}}),
     ("presence", {"m1": {"quarantined": "z" * 99, "since": 1.0, "last_seen": 1.0, "version": "0.1"}}),
+    ("runs", [{"schedule": "nightly", "minion": "web1", "planned": 1.0, "verdict": "failed_to_start", "at": 1.0,
+               "jid": f"{JID}-0123456789abcdef", "states": {"failed": 3}, "reason": "z" * 99}]),
+    ("schedules", [{"name": "nightly", "status": "scheduled", "function": "cmd.run", "args": ["x" * 99], "next": 1.0,
+                    "cron": "0 3 * * *", "last_verdict": "caught_up", "last_state": "succeeded", "origin": "z" * 99}]),
 ]
 
 
@@ -180,7 +184,7 @@ def test_summaries_are_a_line_each() -> None:
 
 
 def test_what_matters_least_makes_room_first() -> None:
-    (_, jobs), _, _, (_, load), (_, alone) = WIDE
+    (_, jobs), _, _, (_, load), (_, alone), (_, runs), (_, entries) = WIDE
     head, row = render("jobs", jobs, width=80).split("\n")
     assert head.split() == ["JID", "…", "…", "FUNCTION", "…", "STATES"]
     assert row.endswith("1 undelivered")
@@ -188,6 +192,11 @@ def test_what_matters_least_makes_room_first() -> None:
     assert render("presence", load, width=80).split("\n")[0].split() == [
         "MINION", "STATE", "SINCE", "…", "…", "RUNS", "QUEUED", "SPOOL", "CLOCK", "…", "…"]
     assert "zzzz…" in render("presence", alone, width=60)
+    head, row = render("runs", runs, width=80).split("\n")
+    assert head.split() == ["PLANNED", "SCHEDULE", "MINION", "VERDICT", "…", "…", "WHY"]
+    assert row.endswith("zzzzzzzzzz…"), "room that others gave up is used"
+    assert render("schedules", entries, width=80).split("\n")[0].split() == [
+        "NAME", "STATUS", "RUNS", "WHEN", "NEXT", "…", "FROM"]
 
 
 def test_open_jobs() -> None:

@@ -95,6 +95,7 @@ def test_where_one_stands_without_what_is_not_so() -> None:
     assert render("schedule", entry).splitlines() == [
         "name: tidy", "next: 1970-01-01 00:01:00", "runs: 0", "enabled: false", "waiting:",
         "  - planned: 1970-01-01 00:00:01", "    due: 1970-01-01 00:00:02"]
+    assert render("schedule", []) == "", "no run came due"
     assert render("schedule", {"next": [1.0]}).splitlines() == ["next:", "  - 1970-01-01 00:00:01"]
 
 
