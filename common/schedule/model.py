@@ -224,6 +224,9 @@ class Standing(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Planned times that somebody asked to skip."""
     moved: tuple[tuple[float, float], ...] = ()
     """Planned times that somebody moved, and where to."""
+    ahead: tuple[float, ...] = ()
+    """Times of the wall clock that somebody skipped or moved before the entry became an interval, or was disabled: they
+    are left out also when it follows that clock again, however the clock was set meanwhile."""
     waiting: tuple[Waiting, ...] = ()
     ends: tuple[Ended, ...] = ()
     """Runs that ended while the entry could not be used, in that order."""

@@ -325,6 +325,47 @@ def test_an_edit_loses_no_run_that_waits_for_its_splay(edited, verdict):
 
 
 @pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("between", [{"every": 900.0, "base": "end"}, {"every": 900.0}, {}, {"enabled": False}])
+@pytest.mark.parametrize("by", [30.0, -30.0])
+def test_a_time_moved_by_hand_keeps_its_name_while_the_entry_is_another_one(restart: bool, between, by: float):
+    """S25, F20: postponed, turned into an interval, the clock set, turned back; a shifted time takes no other's place.
+    """
+    noon = entry(at=("12:00", "12:00:30", "11:59:30"))
+    host = Host(noon, wall=T0 + 11 * HOUR)
+    host.do(host.engine.postpone("e", T0 + 12 * HOUR, T0 + 13 * HOUR, host.now))
+    for one in (entry(**{"at": noon.at, **between}) if "enabled" in between else entry(**between), noon):
+        host.set_clock(by)
+        host.tick()
+        host.load(one)
+        if restart:
+            host.away(1.0)
+    host.pass_time(3 * HOUR)
+    told = [(round(planned - 12 * HOUR), verdict) for planned, verdict in host.told()]
+    # Whoever disables an entry gives up what waits.
+    rest = (0, "skipped_paused" if "enabled" in between else "ran")
+    assert sorted(told) == [(-30, "ran"), rest, (30, "ran")]
+    assert host.shown()["skips"] == []
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("verb", ["skip", "postpone"])
+def test_no_run_of_an_interval_comes_to_the_name_of_one_that_was_skipped_or_moved(restart: bool, verb: str):
+    """S24, P04: the clock goes forward by a multiple of the interval, and its next run to the time of another one."""
+    host = Host(entry(every=300.0))
+    if verb == "skip":
+        host.do(host.engine.skip("e", T0 + 600.0, host.now))
+    else:
+        host.do(host.engine.postpone("e", T0 + 600.0, T0 + 2000.0, host.now))
+    host.set_clock(300.0)
+    host.tick()
+    if restart:
+        host.start()
+    host.pass_time(1700.0)
+    begun = [round(one.at - T0) for one in host.begun]
+    assert begun == [600, 1200, 1500, 1800, *([2000] if verb == "postpone" else [])]
+
+
+@pytest.mark.parametrize("restart", [False, True])
 def test_no_edit_makes_a_planned_time_come_twice(restart: bool):
     """S25, P08, F20: not while the clock shows an hour again, not by disabling and enabling what has run."""
     host = Host(entry(**HOURLY), entry("once", once="2026-01-05T01:00:00"))

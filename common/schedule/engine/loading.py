@@ -142,9 +142,9 @@ class Loading:
         out.extend(Judge(occurrence=Occurrence(
             schedule=name, planned=one.planned, attempt=one.attempt, verdict=_DELETED.verdict, at=now.wall,
             cause=one.cause, by=one.by, reason=_DELETED.reason)) for one in old.waiting)
-        ahead = (*old.skips, *(planned for planned, _ in old.moved))
+        gone = (*old.skips, *(planned for planned, _ in old.moved))
         self._deleted[name] = Standing(name=name, decided=old.decided, turn=old.turn, lap=old.lap, high=old.high,
-                                       skips=ahead)
+                                       skips=gone, ahead=old.ahead)
         if len(self._deleted) > _REMEMBERED:
             del self._deleted[next(iter(self._deleted))]
         self._board.dropped.add(name)

@@ -42,9 +42,9 @@ class Slot:
     """One entry and where it stands. Planned times are *raw* here: the same without the turn that keys carry."""
 
     __slots__ = (
-        "asked", "decided", "end", "entry", "failures", "high", "lap", "let", "moved", "next", "paused", "plan",
-        "rests", "running", "runs", "skips", "spread", "standing", "start", "trigger", "turn", "waiting", "wakes",
-        "windows", "zone",
+        "ahead", "asked", "decided", "end", "entry", "failures", "high", "lap", "let", "moved", "next", "paused",
+        "plan", "rests", "running", "runs", "skips", "spread", "standing", "start", "trigger", "turn", "waiting",
+        "wakes", "windows", "zone",
     )
 
     def __init__(self, entry: Entry, who: str, zone: tzinfo, periods: Mapping[str, Period]) -> None:
@@ -65,6 +65,8 @@ class Slot:
         self.high = 0.0
         self.skips: set[float] = set()
         self.moved: dict[float, float] = {}
+        self.ahead: set[float] = set()
+        """Times of the wall clock that were skipped or moved before the entry became another one, or was disabled."""
         self.waiting: list[Waiting] = []
         self.asked: dict[Key, Waiting] = {}
         self.let: set[Key] = set()
@@ -116,6 +118,7 @@ class Slot:
         entry = self.entry
         self.trigger = fingerprint(entry) if entry.enabled else ""
         decided = self.decided or 0.0
+        leave_plan(self, on_wall=isinstance(self.plan, OnWall))
         if self.counted:
             self.decided = None
         self.plan, self.next = None, None
@@ -128,6 +131,7 @@ class Slot:
             self.decided = since if self.decided is None else max(self.decided, since)
             self.plan = OnWall(trigger)
             self.next = self.plan.next_after(self.decided)
+            self.skips, self.ahead = {one for one in self.ahead if one > self.decided}, set()
             if self.high > now.wall or self.lap > self.turn:
                 self.turn = self.lap + 1  # times that it made up itself may come again
             self.forget_the_future(now.wall)
@@ -161,7 +165,7 @@ class Slot:
                 self.count_from(self.next + by)
             self.skips = {made(one + by) for one in self.skips}
             self.moved = {made(one + by): to for one, to in self.moved.items()}
-            if by < 0:
+            if by < 0 or self.skips or self.moved:  # their names are used up, and others may come to those times
                 self.lap, self.high = self.lap + 1, 0.0
         else:
             self.forget_the_future(now)
@@ -234,6 +238,17 @@ class Slot:
         self.waiting.append(one)
         self.waiting.sort(key=_order)
         return True
+
+
+def leave_plan(slot: Slot, *, on_wall: bool) -> None:
+    """Another plan follows. What was skipped or moved of the wall clock's times is left out by any plan of that clock,
+    whatever comes between; an interval's times are its own, and only their names must not come again.
+    """
+    if on_wall:
+        slot.ahead |= {*slot.skips, *slot.moved}
+    elif slot.skips or slot.moved:
+        slot.lap, slot.high = slot.lap + 1, 0.0
+    slot.skips, slot.moved = set(), {}
 
 
 def _marked(time: float, turn: int) -> float:

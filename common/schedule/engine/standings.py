@@ -10,7 +10,7 @@ from msgspec import convert, structs
 
 from common.schedule.engine import policy
 from common.schedule.engine.plans import OnWall
-from common.schedule.engine.slot import Slot
+from common.schedule.engine.slot import Slot, leave_plan
 from common.schedule.model import TRIGGERS, Entry, Moment, Standing
 from common.schedule.times.periods import Period
 from common.schedule.times.triggers import fingerprint, trigger_of
@@ -26,7 +26,8 @@ def standing_of(slot: Slot) -> Standing:
         slot.standing, trigger=slot.trigger, plan=_plan_of(slot.entry) if slot.trigger else {},
         decided=None if slot.counted else slot.decided,
         planned=slot.next if slot.counted else None, runs=slot.runs, failures=slot.failures, paused=slot.paused,
-        skips=tuple(sorted(slot.skips)), moved=tuple(sorted(slot.moved.items())), waiting=tuple(slot.waiting),
+        skips=tuple(sorted(slot.skips)), moved=tuple(sorted(slot.moved.items())), ahead=tuple(sorted(slot.ahead)),
+        waiting=tuple(slot.waiting),
         turn=slot.turn, lap=slot.lap, high=slot.high)
 
 
@@ -37,7 +38,9 @@ def restore(slot: Slot, standing: Standing, now: Moment) -> None:
     slot.turn, slot.lap, slot.high = standing.turn, standing.lap, standing.high
     slot.waiting = list(standing.waiting)
     slot.decided, slot.skips, slot.moved = standing.decided, set(standing.skips), dict(standing.moved)
+    slot.ahead = set(standing.ahead)
     if not slot.entry.enabled or standing.trigger != fingerprint(slot.entry):
+        leave_plan(slot, on_wall=standing.decided is not None)
         slot.plan_from(now)
         return
     slot.trigger = standing.trigger
