@@ -123,9 +123,11 @@ def test_a_single_time_runs_once(fleet: Fleet) -> None:
     """F05, P11: the agent, which had nothing to do, wakes for it."""
     begun = verdict(fleet, "at-start")  # F07
     assert (begun["verdict"], begun["cause"]) == ("ran", "run_on_start")
-    at = int(clock.wall()) + 2
-    call(fleet, "add", "single", "function=test.ping", f"once={utc(at)}")
-    assert call(fleet, "show_next_fire_time", "single", "count=5")["next"] == [at]
+    later = int(clock.wall()) + 3600
+    call(fleet, "add", "single", "function=test.ping", f"once={utc(later)}")
+    assert call(fleet, "show_next_fire_time", "single", "count=5")["next"] == [later]
+    at = int(clock.wall()) + 3
+    call(fleet, "modify", "single", f"once={utc(at)}")
     told = verdict(fleet, "single")
     assert (told["verdict"], told["planned"], told["states"]) == ("ran", at, {"succeeded": 1})
     status = call(fleet, "job_status", "single")

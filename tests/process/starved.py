@@ -252,16 +252,19 @@ def a_look_without_descriptors(folder: Path) -> None:
 
 
 def a_commit_without_descriptors(folder: Path) -> None:
-    """R-A20, R-B34: a job is refused with the reason, and the agent takes the next one when it can."""
+    """R-A20, R-B34: a job is refused with the reason, once it is certain that nothing of it is left, and the agent
+    takes the next one when it can."""
     async def story(hands: HostShell, out: Out, lines: Lines) -> None:
         await hands.open()
         with starved():
-            try:
-                await hands.desk.run(fresh_jid(), fields("true"))
-            except JrError as error:
-                told = str(error)
-            assert told == "cannot accept the job: Too many open files"
+            asked = asyncio.create_task(hands.desk.run(fresh_jid(), fields("true")))
+            await until(lambda: hands.queue.short is not None, "the shortage is seen")
             assert hands.queue.short == "Too many open files"
+        try:
+            await asyncio.wait_for(asked, SECONDS)
+        except JrError as error:
+            told = str(error)
+        assert told == "cannot accept the job: Too many open files"
         await until(lambda: hands.queue.short is None, "descriptors")
         ended = await hands.desk.run(fresh_jid(), fields("true"))
         assert (await asyncio.wait_for(ended, SECONDS)).state is State.SUCCEEDED
