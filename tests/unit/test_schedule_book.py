@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from common.errors import NotFoundError, UsageError
-from common.schedule.entries.book import CHANGES_LIMIT, Book
+from common.schedule.entries.book import Book
 from common.schedule.entries.entries import parse_entry
 from common.schedule.entries.layers import Broken, Change, Filed, Files, Saved, merged
+from common.schedule.entries.rules import CHANGES_LIMIT
 from common.schedule.model import Entry
 
 PING = {"function": "test.ping"}

@@ -6,21 +6,19 @@ A verb gives the changes that it would make, or raises; whoever keeps them commi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, tzinfo
 from typing import Any
 
 from msgspec import structs
 
 from common.errors import NotFoundError, UsageError
-from common.schedule.entries.entries import check_ahead
 from common.schedule.entries.layers import Broken, Change, Files, Layers, Parse, Placed, alike, deleted, merged, told
+from common.schedule.entries.rules import Rules
 from common.schedule.model import TRIGGERS, Entry
 from common.text import nearest
 
 PLANNING = frozenset({*TRIGGERS, "base", "anchor", "start", "end", "timezone"})
 """What decides when an entry is planned."""
-CHANGES_LIMIT = 10_000
-"""Names that may be changed, added or deleted at run time."""
 
 
 class Book:
@@ -30,9 +28,8 @@ class Book:
         self, parse: Parse, changes: Iterable[Change] = (), most: int = 1_000, zone: tzinfo = UTC,
     ) -> None:
         """`changes` are those that the journal has kept, `most` is how many entries there may be, `zone` the host's."""
-        self._zone = zone
-        self._most = most
         self._layers = Layers(parse, changes)
+        self._rules = Rules(self._layers, most, zone)
         self._layers.lay()
 
     def load(self, files: Files) -> None:
@@ -79,47 +76,47 @@ class Book:
 
     def add(self, name: str, fields: Mapping[str, Any], by: str, at: float) -> list[Change]:
         """A new entry. Raises UsageError when there is one of that name, or it makes no sense."""
-        if self._exists(name):
-            raise UsageError(f"cannot add the schedule '{told(name)}': there is one of that name "
-                             f"({self._origin(name)}); modify or delete it")
-        if len(self._layers.placed) + len(self._layers.broken) >= self._most:
-            raise UsageError(f"cannot add the schedule '{told(name)}': there are {self._most} already")
+        self._rules.new(name)
         given = {key: value for key, value in fields.items() if value is not None}
-        self._check_ahead(self._check(name, given), at)
-        return self._bounded(Change(name=name, fields=given, by=by, at=at, whole=True))
+        self._rules.ahead(self._rules.entry(name, given), at)
+        self._rules.room(name)
+        return [Change(name=name, fields=given, by=by, at=at, whole=True)]
 
     def modify(self, name: str, fields: Mapping[str, Any], by: str, at: float) -> list[Change]:
         """Change only these fields; None gives back what the file says. Raises NotFoundError, UsageError.
 
         What is as the file says afterwards is not a change any more.
         """
-        self._known(name, "change")
+        self._rules.whole(name, "change")
         former = self._layers.changes.get(name)
         whole = former is not None and former.whole
         over = merged({} if former is None else former.fields or {}, fields)
         below = self._layers.below(name)
-        entry = self._check(name, over if whole else merged(below, over))
+        entry = self._rules.entry(name, over if whole else merged(below, over))
         if PLANNING & {*fields}:
-            self._check_ahead(entry, at)
+            self._rules.ahead(entry, at)
         if not whole:
             over = self._least(name, below, over, entry)
         change = Change(name=name, fields=over, by=by, at=at, whole=whole)
         same = former is None if change.nothing else former is not None and alike(former.fields, over)
-        return [] if same else self._bounded(change)
+        if same:
+            return []
+        self._rules.room(name)
+        return [change]
 
     def delete(self, name: str, by: str, at: float) -> list[Change]:
         """Delete an entry; one of a file is hidden until it is added again or the change is forgotten.
 
         Raises NotFoundError.
         """
-        if not self._exists(name):
-            raise self._missing(name, "delete")
+        self._rules.there(name, "delete")
+        self._rules.room(name)
         filed = name in self._layers.files.entries or name in self._layers.files.saved
-        return self._bounded(Change(name=name, fields=None if filed else {}, by=by, at=at))
+        return [Change(name=name, fields=None if filed else {}, by=by, at=at)]
 
     def copy(self, name: str, new_name: str, by: str, at: float) -> list[Change]:
         """The same entry under a second name. Raises NotFoundError, UsageError."""
-        self._known(name, "copy")
+        self._rules.whole(name, "copy")
         if name not in self._layers.placed:
             raise UsageError(f"cannot copy the schedule '{told(name)}': it cannot be used itself")
         return self.add(new_name, self._layers.placed[name].fields, by, at)
@@ -146,41 +143,6 @@ class Book:
             "deleted": [name for name, top in tops.items() if deleted(top) and name in layers.files.entries],
         }
         return {key: part for key, part in parts.items() if part}
-
-    # checks
-
-    def _exists(self, name: str) -> bool:
-        return name in self._layers.placed or name in self._layers.broken
-
-    def _known(self, name: str, verb: str) -> None:
-        top = self._layers.top(name)
-        if not self._exists(name) or (name not in self._layers.files.entries and (top is None or not top.whole)):
-            raise self._missing(name, verb)
-
-    def _missing(self, name: str, verb: str) -> NotFoundError:
-        if name in self.hidden:
-            return NotFoundError(f"cannot {verb} the schedule '{told(name)}': it was deleted at run time")
-        return NotFoundError(f"cannot {verb} the schedule '{told(name)}': there is none"
-                             f"{nearest(name, self._layers.placed)}")
-
-    def _origin(self, name: str) -> str:
-        return (self._layers.placed.get(name) or self._layers.broken[name]).origin
-
-    def _check(self, name: str, fields: Mapping[str, Any]) -> Entry:
-        entry = self._layers.parse(name, fields)
-        if problem := self._layers.windowless(entry) or self._layers.ringed(entry):
-            raise UsageError(problem)
-        return entry
-
-    def _check_ahead(self, entry: Entry, at: float) -> None:
-        """Nobody adds by intent what is over already. What files say, and what was added long ago, may be over."""
-        check_ahead(entry, self._zone, datetime.fromtimestamp(at, UTC))
-
-    def _bounded(self, change: Change) -> list[Change]:
-        if change.name not in self._layers.changes and len(self._layers.changes) >= CHANGES_LIMIT:
-            raise UsageError(f"cannot change the schedule '{told(change.name)}': {CHANGES_LIMIT} entries are changed "
-                             "at run time already; save them")
-        return [change]
 
     def _least(self, name: str, below: Mapping[str, Any], over: dict[str, Any], entry: Entry) -> dict[str, Any]:
         """Those fields that it takes to make this entry of what is below."""
