@@ -50,11 +50,11 @@ class Schedules:
         return {"answer": await self._does(request, caller.name)}
 
     async def _does(self, request: ScheduleRequest, by: str) -> Any:
-        desk, name = self._desk, request.name
+        desk, looks, name = self._desk, self._desk.looks, request.name
         doing: dict[str, Callable[[], Any]] = {
-            "list": desk.entries, "show": lambda: desk.show(name), "job_status": lambda: desk.status(name),
-            "held": desk.held, "periods": self._periods,
-            "show_next_fire_time": lambda: desk.upcoming(name, request.count),
+            "list": looks.entries, "show": lambda: looks.show(name), "job_status": lambda: looks.status(name),
+            "held": looks.held, "periods": self._periods,
+            "show_next_fire_time": lambda: looks.upcoming(name, request.count),
             "add": lambda: desk.add(name, request.fields, by), "modify": lambda: desk.modify(name, request.fields, by),
             "delete": lambda: desk.delete(name, by), "enable": lambda: desk.enable(name, True, by),
             "disable": lambda: desk.enable(name, False, by), "copy": lambda: desk.copy(name, request.new_name, by),

@@ -7,49 +7,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 from common import clock
 from common.durations import parse_duration
-from common.errors import NotFoundError, UsageError
-from common.schedule import driver
-from common.schedule.driver import Scheduler, breathe, moment
+from common.errors import UsageError
+from common.schedule import looks
+from common.schedule.driver import Scheduler
 from common.schedule.entries.book import Book
-from common.schedule.entries.layers import Broken, Change
-from common.schedule.model import Moment, Occurrence
-from common.text import nearest
+from common.schedule.entries.layers import Change
+from common.schedule.looks import Engine, Looks
+from common.schedule.model import Occurrence
 
 Pending = Literal["run", "drop"]
-NEXT_LIMIT = 1_000
-"""Planned times in one answer."""
-_STATUS = frozenset({"name", "broken", "status", "why", "enabled", "next", "running", "waiting", "paused", "runs",
-                     "failures"})
-_BY_WALL = ("at", "cron", "calendar", "once", "start", "end", "anchor")
-"""Fields that name times of the wall clock."""
-_AT_ONCE = 50
-"""Entries that are looked at before others have the loop: some 10 ms."""
 _EARLIEST, _LATEST = 1e8, 1e11
 """Numbers between which one is a time: `20260102` is a date."""
 
 
-class Engine(driver.Engine, Protocol):
-    """What is asked of the engine beside what drives it."""
+class Shelf(looks.Shelf, Protocol):
+    """What changes the entries, beside where they stand."""
 
-    def view_one(self, name: str, now: Moment) -> dict[str, Any] | None: ...
-    def upcoming(self, name: str, count: int, now: Moment) -> list[float]: ...
-
-
-class Shelf(Protocol):
-    """Where the entries stand (`config.shelf`)."""
-
-    @property
-    def book(self) -> Book: ...
     @property
     def problems(self) -> list[str]: ...
-    @property
-    def others(self) -> Sequence[str]: ...
 
     async def change(self, make: Callable[[Book], list[Change]]) -> list[Change]: ...
     async def reload(self, *, forget: bool = False) -> object: ...
@@ -61,52 +42,9 @@ class Desk:
     """
 
     def __init__(self, shelf: Shelf, engine: Engine, scheduler: Scheduler) -> None:
+        self.looks = Looks(shelf, engine)
         self._shelf = shelf
-        self._engine = engine
         self._scheduler = scheduler
-
-    # looks
-
-    async def entries(self) -> list[dict[str, Any]]:
-        """Every entry, with where it comes from, its next run and how the last one went; and those that are broken."""
-        rows: list[dict[str, Any]] = []
-        zone = _zone_name()
-        for number, (name, placed) in enumerate(list(self._shelf.book.placed.items())):
-            if number % _AT_ONCE == 0:
-                await breathe()
-            row = self._engine.view_one(name, moment())
-            if row is not None:
-                rows.append({**row, **_zone(row, zone), **_origin(placed)})
-        others = [Broken("", "", problem) for problem in self._shelf.others]
-        return [*rows, *map(_unusable, [*self._shelf.book.broken, *others])]
-
-    def show(self, name: str) -> dict[str, Any]:
-        """One entry, as in `entries`."""
-        book = self._shelf.book
-        row = self._engine.view_one(name, moment())
-        if row is not None:
-            return {**row, **_zone(row, _zone_name()), **_origin(book.placed.get(name))}
-        broken = {each.name: each for each in book.broken}
-        if name in broken:
-            return _unusable(broken[name])
-        names = [*book.placed, *broken]
-        raise NotFoundError(f"cannot find the schedule {name[:100]!r}: there is none{nearest(name, names)}")
-
-    def status(self, name: str) -> dict[str, Any]:
-        """Where one entry stands, without what it is."""
-        return {key: value for key, value in self.show(name).items() if key in _STATUS or key.startswith("last_")}
-
-    def upcoming(self, name: str, count: int = 1) -> dict[str, Any]:
-        """The next planned times of an entry."""
-        if not 1 <= count <= NEXT_LIMIT:
-            raise UsageError(f"cannot show {count} planned times: count must be from 1 to {NEXT_LIMIT}")
-        self.show(name)
-        return {"name": name, "next": self._engine.upcoming(name, count, moment())}
-
-    def held(self) -> dict[str, Any]:
-        """Whether all entries are held, since when and by whom."""
-        hold = self._engine.held
-        return {"held": hold is not None, **({} if hold is None else {"since": hold.since, "by": hold.by})}
 
     # entries
 
@@ -139,10 +77,7 @@ class Desk:
 
     async def _change(self, name: str, make: Callable[[Book], Sequence[Change]]) -> dict[str, Any]:
         changes = await self._shelf.change(lambda book: [*make(book)])
-        placed = self._shelf.book.placed.get(name)
-        # An entry that the scheduler could not be told of yet stands in the book alone.
-        is_behind = placed is not None and self._engine.view_one(name, moment()) is None
-        return {**({"name": name, **_origin(placed)} if is_behind else self.show(name)), "done": bool(changes)}
+        return {**self.looks.changed(name), "done": bool(changes)}
 
     async def save(self) -> dict[str, Any]:
         """Write what was changed at run time into a file."""
@@ -159,48 +94,42 @@ class Desk:
 
     async def run(self, name: str, by: str, force: bool = False) -> dict[str, Any]:
         """Run an entry now, whatever its trigger says; `force`: also while it is disabled, paused or held."""
-        self._check(name)
+        self.looks.usable(name)
         return told(name, await self._scheduler.run(name, by, force=force))
 
     async def skip(self, name: str, planned: str | float | None = None) -> dict[str, Any]:
         """Do not run at that planned time, or at the next one."""
-        self._check(name)
+        self.looks.usable(name)
         await self._scheduler.skip(name, None if planned is None else when("planned", planned))
-        return self.show(name)
+        return self.looks.show(name)
 
     async def postpone(self, name: str, to: str | float, planned: str | float | None = None) -> dict[str, Any]:
         """Run at `to` what is planned at that time, or next."""
-        self._check(name)
+        self.looks.usable(name)
         await self._scheduler.postpone(name, None if planned is None else when("planned", planned), when("to", to))
-        return self.show(name)
+        return self.looks.show(name)
 
     async def resume(self, name: str) -> dict[str, Any]:
         """Let an entry go on that paused itself after failures."""
-        self._check(name)
+        self.looks.usable(name)
         await self._scheduler.resume(name)
-        return self.show(name)
+        return self.looks.show(name)
 
     async def hold(self, by: str) -> dict[str, Any]:
         """Begin nothing of the schedule until `release`."""
         await self._scheduler.hold(by)
-        return self.held()
+        return self.looks.held()
 
     async def release(self, pending: str = "run") -> dict[str, Any]:
         """Let all go on; runs that came due meanwhile are begun now (`run`), or as if they had just run (`drop`)."""
         if pending not in get_args(Pending):
             raise UsageError(f"cannot release the schedule: pending is run or drop, not {pending[:40]!r}")
         await self._scheduler.release(pending)
-        return self.held()
+        return self.looks.held()
 
     async def run_pending(self) -> dict[str, Any]:
         """Run what came due while all is held, each entry once; what is not due is left alone, and the hold goes on."""
         return {"runs": [told(run.schedule, run) for run in await self._scheduler.run_pending()]}
-
-    def _check(self, name: str) -> None:
-        """Raises for an entry that is not there, or cannot be used, with its reason."""
-        row = self.show(name)
-        if "broken" in row:
-            raise UsageError(str(row["broken"]))
 
 
 def told(name: str, run: Occurrence | None) -> dict[str, Any]:
@@ -242,22 +171,3 @@ def _length(given: str | float) -> float:
     if not isinstance(given, str) or not given[-1:].isalpha():
         raise ValueError
     return parse_duration(given)
-
-
-def _unusable(broken: Broken) -> dict[str, Any]:
-    return {"name": broken.name, "origin": broken.origin, "broken": broken.problem}
-
-
-def _zone(row: Mapping[str, Any], host: str | None) -> dict[str, str]:
-    """The zone of the times that an entry names, where it does not name one itself."""
-    named = any(row.get(key) for key in _BY_WALL) and not row.get("timezone")
-    return {"zone": host} if named and host is not None else {}
-
-
-def _zone_name() -> str | None:
-    zone = clock.local_zone()
-    return "UTC" if zone == UTC else getattr(zone, "key", None)
-
-
-def _origin(placed: Any) -> dict[str, Any]:
-    return {} if placed is None else {"origin": placed.origin, "changed": list(placed.changed)}

@@ -33,7 +33,7 @@ async def list_(*, agent: Agent) -> list[dict[str, Any]]:
     Example: jr '*' schedule.list
     """
     with _refusals():
-        return await agent.schedule.entries()
+        return await agent.schedule.looks.entries()
 
 
 @inline(reads=True, alone=False)
@@ -43,7 +43,7 @@ def show(name: str, *, agent: Agent) -> dict[str, Any]:
     Example: jr web1 schedule.show nightly
     """
     with _refusals():
-        return agent.schedule.show(name)
+        return agent.schedule.looks.show(name)
 
 
 @inline(reads=True, alone=False)
@@ -54,7 +54,7 @@ def job_status(name: str, *, agent: Agent) -> dict[str, Any]:
     Example: jr web1 schedule.job_status nightly
     """
     with _refusals():
-        return agent.schedule.status(name)
+        return agent.schedule.looks.status(name)
 
 
 @inline(reads=True, alone=False)
@@ -64,7 +64,7 @@ def show_next_fire_time(name: str, count: int = 1, *, agent: Agent) -> dict[str,
     Example: jr web1 schedule.show_next_fire_time nightly count=5
     """
     with _refusals():
-        return agent.schedule.upcoming(name, count)
+        return agent.schedule.looks.upcoming(name, count)
 
 
 @inline(reads=False, alone=False)
