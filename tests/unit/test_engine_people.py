@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC
 
 import pytest
@@ -476,6 +477,47 @@ def test_what_follows_a_run_that_ended_while_its_entry_could_not_be_used_comes_w
         assert found.verdict == verdict
         whose = "the entry" if cause == "retry" else "the entry before it"
         assert found.reason == (f"{whose} could not be used" if verdict == "missed" else "")
+
+
+@pytest.mark.parametrize("restarts", [0, 2])
+@pytest.mark.parametrize("fields", [None, {}, {"cron": "0 5 * * *"}])
+@pytest.mark.parametrize(("broken", "verdict"), [(100.0, "caught_up"), (5000.0, "missed"), (0.0, "skipped_paused")])
+def test_an_entry_to_follow_that_cannot_be_used_runs_when_it_can_or_says_so(restarts, fields, broken, verdict):
+    """P12, R-B31: its turn comes while it has a slip in its file, perhaps since ever; 0: it is deleted instead."""
+    first = entry(once="2026-01-05T01:00", then=(Follow(entry="next"), Follow(entry="nobody")))
+    host = Host(first, job_seconds=60.0)
+    if fields is not None:
+        host.load(first, entry("next", **fields))
+    host.load(first, broken=["next"])
+    host.pass_time(HOUR + 60)
+    for _ in range(restarts):
+        host.away(1.0)
+    assert len(host.journal) == 1
+    host.pass_time(broken)
+    host.load(first, *([entry("next", **(fields or {}))] if broken else []))
+    host.pass_time(60.0)
+    [told] = host.journal[1:]
+    assert (told.schedule, told.cause, told.by, told.verdict) == ("next", "then", "e", verdict)
+    assert told.planned == T0 + HOUR + 60
+    assert told.reason == {"caught_up": "", "missed": "the entry could not be used",
+                           "skipped_paused": "the entry was deleted"}[verdict]
+    assert ("next" in host.standings) == bool(broken)
+
+
+def test_runs_that_wait_for_an_entry_that_cannot_be_used_have_a_bound_and_names_of_their_own():
+    """P20, R-B31: also where its plan has a time at that very moment, and a retry waits already."""
+    first = entry(cron="* * * * *", then=(Follow(entry="next"),))
+    late = entry("next", every=3 * HOUR, base="grid", anchor="2026-01-05T01:00", overlap="queue")
+    host = Host(first, late)
+    host.load(first, broken=["next"])
+    host.pass_time(HOUR + 101 * 60)
+    told = [one for one in host.journal if one.schedule == "next"]
+    assert {(one.verdict, one.reason) for one in told} == {("skipped_overlap", "100 runs wait already")}
+    assert len(told) == 61
+    host.load(first, late)
+    verdicts = Counter(one.verdict for one in host.journal if one.schedule == "next")
+    assert verdicts["missed"] + verdicts["caught_up"] == 101
+    assert {one.planned for one in host.journal if one.schedule == "next" and one.cause == "plan"} == {T0 + HOUR}
 
 
 def test_an_entry_that_could_not_be_used_and_is_deleted_leaves_nothing_behind():

@@ -4,7 +4,7 @@ ways in which a planned run gets its verdict: `judge` and `begin`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from msgspec import structs
 
@@ -47,6 +47,8 @@ class Board:
         self.slots: dict[str, Slot] = {}
         self.aside: dict[str, Standing] = {}
         """Where the entries stand that cannot be used for now."""
+        self.broken: Container[str] = ()
+        """The names of those, also of such that have never been anything else."""
         self._runs: dict[Jid, Run] = {}
         self.running: dict[str, dict[Jid, Run]] = {}
         self.dropped: set[str] = set()
@@ -170,9 +172,7 @@ class Board:
 
     def judge(self, slot: Slot, one: Waiting, verdict: Verdict, reason: str, now: Moment, out: list[Decision]) -> None:
         """A run that does not begin."""
-        self._judged(slot, Occurrence(
-            schedule=slot.entry.name, planned=one.planned, attempt=one.attempt, verdict=verdict, at=now.wall,
-            cause=one.cause, by=one.by, reason=reason), now, out)
+        self._judged(slot, occurrence_of(slot.entry.name, one, verdict, reason, now), now, out)
 
     def judge_stretch(self, slot: Slot, first: float, last: float, verdict: Verdict, reason: str, now: Moment,
                       out: list[Decision]) -> None:
@@ -223,6 +223,12 @@ class Board:
             last_skipped=now.wall if verdict.startswith("skipped") else slot.standing.last_skipped)
         self.touch(slot)
         out.append(Judge(occurrence=occurrence))
+
+
+def occurrence_of(name: str, one: Waiting, verdict: Verdict, reason: str, now: Moment) -> Occurrence:
+    """A run of the entry `name` that waited, and does not begin."""
+    return Occurrence(schedule=name, planned=one.planned, attempt=one.attempt, verdict=verdict, at=now.wall,
+                      cause=one.cause, by=one.by, reason=reason)
 
 
 def counts(occurrence: Occurrence) -> bool:

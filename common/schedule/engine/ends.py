@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import tzinfo
 
 from msgspec import structs
 
 from common.schedule.engine import policy
-from common.schedule.engine.board import Board
+from common.schedule.engine.board import Board, occurrence_of
+from common.schedule.engine.gate import UNUSABLE, Refusal
 from common.schedule.engine.planner import Planner
 from common.schedule.engine.slot import Run, Slot
-from common.schedule.model import Cause, Decision, Ended, Follow, Moment, Occurrence, Waiting
+from common.schedule.engine.standings import stand_in
+from common.schedule.model import Cause, Decision, Ended, Follow, Judge, Moment, Occurrence, Standing, Waiting
 from common.states import State
+
+_TOO_MANY = Refusal("skipped_overlap", f"{policy.QUEUE_LIMIT} runs wait already")
 
 
 class Ends:
@@ -102,21 +107,34 @@ class Ends:
         found: list[Slot] = []
         for follow in follows:
             other = self._board.slots.get(follow.entry)
-            if other is not None:
+            if other is None and follow.entry in self._board.broken:
+                due = at + follow.delay
+                self._put_off(follow.entry, Waiting(planned=due, due=due, cause=cause, by=slot.entry.name), slot.zone,
+                              now, out)
+            elif other is not None:
                 due = _paced(other, at + follow.delay, now)
                 self._add(other, Waiting(planned=other.new_time(due), cause=cause, due=due, by=slot.entry.name),
                           now, out)
                 found.append(other)
         return found
 
+    def _put_off(self, name: str, one: Waiting, zone: tzinfo, now: Moment, out: list[Decision]) -> None:
+        """A run of an entry that cannot be used for now waits until it can be."""
+        aside = self._board.aside.get(name) or Standing(name=name)
+        known = stand_in(aside, zone, now)
+        one = structs.replace(one, planned=known.new_time(one.due))
+        if not known.wait(one):
+            out.append(Judge(occurrence=occurrence_of(name, one, *_TOO_MANY, now)))
+        self._board.put_aside(structs.replace(aside, waiting=tuple(known.waiting), lap=known.lap, high=known.high))
+
     def _add(self, slot: Slot, one: Waiting, now: Moment, out: list[Decision]) -> None:
         self._board.touch(slot)
         there = policy.there_from(now.wall, self._board.born)
         if one.due < policy.reaches_back(slot.entry, now.wall, there):
-            whose = "the entry" if one.cause == "retry" else "the entry before it"
-            self._board.judge(slot, one, "missed", f"{whose} could not be used", now, out)
+            why = UNUSABLE if one.cause == "retry" else "the entry before it could not be used"
+            self._board.judge(slot, one, "missed", why, now, out)
         elif not slot.wait(structs.replace(one, caught_up=one.due < there)):
-            self._board.judge(slot, one, "skipped_overlap", f"{policy.QUEUE_LIMIT} runs wait already", now, out)
+            self._board.judge(slot, one, *_TOO_MANY, now, out)
 
 
 def _paced(slot: Slot, due: float, now: Moment) -> float:

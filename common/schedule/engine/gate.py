@@ -23,6 +23,7 @@ class Refusal(NamedTuple):
 
 
 HELD = Refusal("skipped_paused", "all schedules were held")
+UNUSABLE = "the entry could not be used"
 TOO_SLOW = Refusal("missed", "its start deadline passed")
 
 
@@ -77,11 +78,11 @@ class Gate:
             if one.due <= until:
                 self.give_up(slot, one, refusal, now, out)
 
-    def returned(self, slot: Slot, now: Moment, out: list[Decision]) -> None:
+    def returned(self, slot: Slot, was_broken: bool, now: Moment, out: list[Decision]) -> None:
         """After a start: what came due while nobody was there, and waits for nothing else, is made up for or missed.
 
         A planned run whose question was not answered is like one that was never looked at; what else was to come, such
-        as a retry, still comes.
+        as a retry, still comes, unless the entry could not be used for too long.
         """
         if slot.busy or self._board.held is not None:
             return
@@ -91,8 +92,12 @@ class Gate:
             slot.waiting[place] = structs.replace(one, caught_up=True)
         reach = policy.reaches_back(slot.entry, now.wall, self._there(now))
         for one in tuple(slot.waiting):
-            if one.caught_up and not one.patient and one.cause == "plan" and not one.attempt and one.due < reach:
+            if not one.caught_up or one.patient or one.due >= reach:
+                continue
+            if one.cause == "plan" and not one.attempt:
                 self.give_up(slot, one, Refusal("missed", "nobody was there to begin it"), now, out)
+            elif was_broken and one.cause in ("retry", "then", "on_failure"):
+                self.give_up(slot, one, Refusal("missed", UNUSABLE), now, out)
 
     def _arrived(self, slot: Slot, one: Waiting, now: Moment) -> Waiting:
         """A postponed run whose time has come: from here on it is like any other."""

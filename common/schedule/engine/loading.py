@@ -8,14 +8,14 @@ from datetime import tzinfo
 from msgspec import structs
 
 from common.schedule.engine import policy, verbs
-from common.schedule.engine.board import Board
+from common.schedule.engine.board import Board, occurrence_of
 from common.schedule.engine.ends import Ends
-from common.schedule.engine.gate import Gate, Refusal
+from common.schedule.engine.gate import UNUSABLE, Gate, Refusal
 from common.schedule.engine.planner import Planner
 from common.schedule.engine.plans import Rhythm
 from common.schedule.engine.slot import Slot
 from common.schedule.engine.standings import former, restore, standing_of
-from common.schedule.model import Decision, Entry, Judge, Moment, Occurrence, Standing, Waiting
+from common.schedule.model import Decision, Entry, Judge, Moment, Standing, Waiting
 from common.schedule.times.periods import Period
 from common.schedule.times.triggers import fingerprint
 
@@ -28,7 +28,6 @@ _REMEMBERED = 10_000
 """Deleted entries of whom it is known what they decided, until the daemon starts again."""
 _DISABLED = Refusal("skipped_paused", "the entry is disabled")
 _DELETED = Refusal("skipped_paused", "the entry was deleted")
-_UNUSABLE = "the entry could not be used"
 _EDITED = "its planned times were edited while nobody was there"
 _GONE = "the entry was deleted while nobody was there"
 
@@ -58,10 +57,11 @@ class Loading:
         others those in `broken` keep it too, and the rest are deleted.
         """
         out: list[Decision] = []
+        self._board.broken = broken
         for name in [name for name in self._board.slots if name not in entries]:
             self._remove(name, name in broken, now, out)
         for name in [name for name in self._board.aside if name not in entries and name not in broken]:
-            self._forget(self._brought_up(self._board.aside.pop(name), _UNUSABLE, periods, now, out), now, out)
+            self._forget(self._brought_up(self._board.aside.pop(name), UNUSABLE, periods, now, out), now, out)
         fresh: list[Slot] = []
         for number, entry in enumerate(entries.values()):
             if number % _SLICE == _SLICE - 1:
@@ -113,12 +113,13 @@ class Loading:
         if standing is None:
             slot.plan_from(now)
         else:
+            was_broken = standing.broken
             if not entry.enabled or fingerprint(entry) != standing.trigger:
                 standing = self._brought_up(standing, _EDITED, periods, now, out)
             restore(slot, standing, now)
             if standing.broken:
-                self._planner.pass_over(slot, _UNUSABLE, now, out)
-            self._gate.returned(slot, now, out)
+                self._planner.pass_over(slot, UNUSABLE, now, out)
+            self._gate.returned(slot, was_broken, now, out)
         if entry.run_on_start and entry.enabled:
             slot.wait(Waiting(planned=slot.new_time(now.wall), due=now.wall + slot.spread, cause="run_on_start"))
         self._board.touch(slot)
@@ -139,9 +140,7 @@ class Loading:
     def _forget(self, old: Standing, now: Moment, out: list[Decision]) -> None:
         """The entry is gone for good; what it had decided stays decided."""
         name = old.name
-        out.extend(Judge(occurrence=Occurrence(
-            schedule=name, planned=one.planned, attempt=one.attempt, verdict=_DELETED.verdict, at=now.wall,
-            cause=one.cause, by=one.by, reason=_DELETED.reason)) for one in old.waiting)
+        out.extend(Judge(occurrence=occurrence_of(name, one, *_DELETED, now)) for one in old.waiting)
         gone = (*old.skips, *(planned for planned, _ in old.moved))
         self._deleted[name] = Standing(name=name, decided=old.decided, turn=old.turn, lap=old.lap, high=old.high,
                                        skips=gone, ahead=old.ahead)
@@ -158,7 +157,7 @@ class Loading:
         if slot is None:
             return structs.replace(standing, broken=False)
         slot.running = self._board.runs_of(standing.name)
-        self._planner.pass_over(slot, _UNUSABLE if standing.broken else why, now, out)
+        self._planner.pass_over(slot, UNUSABLE if standing.broken else why, now, out)
         self._keep_splayed(slot, now, out)
         return standing_of(slot)
 

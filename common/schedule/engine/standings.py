@@ -71,6 +71,15 @@ def former(standing: Standing, who: str, zone: tzinfo, periods: Mapping[str, Per
     return slot
 
 
+def stand_in(standing: Standing, zone: tzinfo, now: Moment) -> Slot:
+    """An entry that cannot be used, as far as it is known: what it planned, what waits, the names that its runs had."""
+    slot = former(standing, "", zone, {}, now)
+    if slot is None:
+        slot = Slot(Entry(name=standing.name, function=""), "", zone, {})
+        restore(slot, standing, now)
+    return slot
+
+
 def _plan_of(entry: Entry) -> dict[str, Any]:
     """What of it decides its planned times, in plain data; defaults are left out."""
     return {name: value for name, default in _PLANNING.items() if (value := getattr(entry, name)) != default}
