@@ -42,6 +42,12 @@ class Spawner:
 
     def serve(self) -> None:
         """Fork a supervisor for each request, and reap those that ended, until the agent is gone."""
+        try:
+            self._serve()
+        finally:
+            signal.set_wakeup_fd(-1)  # a supervisor may end while the sockets are closed
+
+    def _serve(self) -> None:
         poll = select.poll()
         for end in (self._link, self._woken):
             poll.register(end, select.POLLIN)

@@ -75,8 +75,9 @@ def outage(fleet: Members, jobs: int, seconds: float, seed: int = 1) -> Outage:
                         for number in range(jobs // 2)])
     fleet.master.end(signal.SIGKILL)
     back = clock.boottime() + seconds
+    called = {_call(fleet, 0): 0}  # the first one takes memory that all others use again
     memory = minion.memory()
-    called = {_call(fleet, number % 3): number % 3 for number in range(jobs - jobs // 2)}
+    called |= {_call(fleet, number % 3): number % 3 for number in range(1, jobs - jobs // 2)}
     pause(back - clock.boottime())
     spooled = list((minion.state / "spool").iterdir())
     size, grown = sum(file.stat().st_size for file in spooled) // 1024, minion.memory() - memory
