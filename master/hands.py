@@ -13,9 +13,9 @@ from common.errors import JrError, NotFoundError
 from common.ids import MASTER, Jid
 from common.messages import STOP_SIGNALS, JobFields
 from common.packed import packed, unpacked
-from common.schedule.driver import start_within
 from common.schedule.entries.layers import Change
 from common.schedule.model import BEGUN, Begin, Check, Entry, Hold, Occurrence, Standing, Step
+from common.schedule.writing import start_within
 from common.secrets import hide
 from common.states import TERMINAL, State
 from common.targets import parse

@@ -19,9 +19,9 @@ from common.host.shell import HostShell
 from common.ids import Jid, mint
 from common.log import limited
 from common.messages import JobFields
-from common.schedule.driver import start_within
 from common.schedule.engine import splay
 from common.schedule.model import Begin, Entry, Occurrence, Step
+from common.schedule.writing import start_within
 from common.secrets import hide
 from common.states import TERMINAL, State
 from config.settings import MinionSettings

@@ -18,11 +18,12 @@ from common.log import limited
 from common.messages import Message, Return
 from common.schedule.ahead.known import Known
 from common.schedule.desk import Desk
-from common.schedule.driver import ROOM_AGAIN, moment
 from common.schedule.driver import Scheduler as Driver
+from common.schedule.driver import moment
 from common.schedule.engine.engine import Engine
 from common.schedule.entries.layers import Change
 from common.schedule.model import Step
+from common.schedule.writing import ROOM_AGAIN
 from common.states import State
 from config.settings import MinionSettings
 from config.shelf import Shelf

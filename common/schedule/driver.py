@@ -7,20 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, Protocol
-
-from msgspec import Struct, structs
 
 from common import clock
 from common.aio import guarded
 from common.errors import JrError
 from common.ids import Jid
-from common.log import limited
 from common.schedule import work
 from common.schedule.model import (
-    LATE,
     Ask,
     Begin,
     Decision,
@@ -34,29 +29,20 @@ from common.schedule.model import (
     Step,
 )
 from common.schedule.times.periods import Period
+from common.schedule.turns import Slices, Turn, Turns
 from common.schedule.work import Call, Hands, Work
+from common.schedule.writing import Writer
 from common.states import State
 
-ROOM_AGAIN = 1.0
-"""Seconds between two tries to write what the journal did not take."""
-START_WITHIN = 300.0
-"""Seconds after it was decided that a run may still begin (DESIGN 5); its entry may name an earlier deadline."""
 VERB_SECONDS = 30.0
 """How long a verb waits for its turn; the journal is in trouble when it takes so long."""
 QUEUE_LIMIT = 10_000
 """Verbs that may wait for their turn."""
 _SLEEP = 60.0
 """Seconds after which the engine is asked again, at the latest: the loop's clock stands still while the host sleeps."""
-_BATCH = 100
-"""Turns that share one commit."""
 _PAUSE = 1.0
 """Seconds until the engine is asked again after it failed, so that a fault of it costs no more than a line a second."""
 _log = logging.getLogger("jr.schedule")
-
-
-Slices = Generator[None, None, list[Decision]]
-"""Something long that the engine does in parts; nothing else is asked of it that changes anything before it is done."""
-Slow = Callable[[Moment], Slices]
 
 
 class Mark(Protocol):
@@ -90,26 +76,6 @@ class Engine(work.Engine, Protocol):
     def changed(self) -> tuple[Sequence[Standing], Sequence[str]]: ...
 
 
-class _Turn(Struct):
-    """One thing that the engine is told."""
-
-    call: Call | Slow
-    ended: Jid | None = None
-    """The run whose end it tells."""
-    done: asyncio.Future[list[Decision]] | None = None
-    """Of a verb: somebody waits for what comes of it."""
-
-    @property
-    def is_verb(self) -> bool:
-        """Whether somebody asked for it, and is told when it cannot be."""
-        return self.done is not None
-
-    def refuse(self, error: JrError) -> None:
-        """Tell whoever waits that it came to nothing."""
-        if self.done is not None and not self.done.done():
-            self.done.set_exception(error)
-
-
 def moment() -> Moment:
     """Now, by both clocks."""
     return Moment(wall=clock.wall(), boot=clock.boottime())
@@ -120,33 +86,29 @@ async def breathe() -> None:
     await asyncio.sleep(0)
 
 
-def start_within(begin: Begin, now: float) -> float:
-    """Seconds from `now` in which the job of a decided run may still begin; none are left when it is not above 0."""
-    left = begin.occurrence.at + START_WITHIN - now
-    return left if begin.until is None else min(left, begin.until - now)
-
-
 class Scheduler:
     """The entries of one daemon, at work."""
 
     def __init__(self, engine: Engine, hands: Hands) -> None:
         self._engine = engine
-        self._hands = hands
-        self._work = Work(engine, hands, self._put)
-        self._turns: deque[_Turn] = deque()
-        self._at_work: list[_Turn] = []
+        self._turns = Turns()
+        self._work = Work(engine, hands, self._turns.put)
+        self._writer = Writer(hands, self._turns.refuse, self._work.failed)
+        self._at_work: list[Turn] = []
         """Turns that are being written."""
         self._asked: dict[Key, asyncio.Future[Occurrence]] = {}
         """Runs by hand whose `should_run` is being asked."""
         self._verbs = 0
         self._next: tuple[Mapping[str, Entry], Mapping[str, Period], Container[str]] | None = None
         """Entries and periods that wait for their turn: only the last ones count."""
-        self._wake = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._hold = engine.held
-        self.stuck = ""
+
+    @property
+    def stuck(self) -> str:
         """Why the journal takes nothing at present; empty when it does."""
+        return self._writer.stuck
 
     # the daemon's
 
@@ -161,7 +123,7 @@ class Scheduler:
         repeated = list(again)
         for occurrence in (*running, *(begin.occurrence for begin in repeated)):
             self._engine.adopt(occurrence)
-        self._put(lambda now: self._engine.load(entries, periods, now, broken))
+        self._turns.put(lambda now: self._engine.load(entries, periods, now, broken))
         for begin in repeated:
             self._work.begin(begin)
         self._worker = guarded(self._serve, "the schedule", fatal)
@@ -176,12 +138,12 @@ class Scheduler:
         await self._work.close()
         for turn in self._at_work:
             turn.refuse(JrError("cannot tell whether the change of the schedule counts: the daemon ends"))
-        self._refuse_waiting("the daemon ends")
+        self._turns.refuse("the daemon ends")
         self._turns.clear()
 
     def ended(self, jid: Jid, state: State) -> None:
         """A run ended; of a jid that was none nothing comes."""
-        self._put(lambda now: self._engine.ended(jid, state, now), jid)
+        self._turns.put(lambda now: self._engine.ended(jid, state, now), jid)
 
     # verbs: each is durable when it comes back, and raises JrError (NotFoundError, UsageError) when it is refused
 
@@ -194,7 +156,7 @@ class Scheduler:
         """
         # While the journal takes nothing, whoever has new entries comes again and again.
         if self._next is None:
-            self._put(self._load_next)
+            self._turns.put(self._load_next)
         self._next = (entries, periods, broken)
         await self._do(lambda now: [])
 
@@ -259,18 +221,13 @@ class Scheduler:
         came = self._engine.due(now)
         return [*came, *(yield from self._engine.load(entries, periods, now, broken))]
 
-    def _put(self, call: Call | Slow, ended: Jid | None = None,
-             done: asyncio.Future[list[Decision]] | None = None) -> None:
-        self._turns.append(_Turn(call, ended, done))
-        self._wake.set()
-
     async def _do(self, call: Call) -> list[Decision]:
         """Have a verb's turn, and wait until what came of it is durable; when that cannot be, it has no effect."""
         self.check()
         if self._verbs >= QUEUE_LIMIT:
             raise JrError(f"cannot change the schedule: {QUEUE_LIMIT} changes wait already")
         done: asyncio.Future[list[Decision]] = asyncio.get_running_loop().create_future()
-        self._put(call, done=done)
+        self._turns.put(call, done=done)
         self._verbs += 1
         try:
             async with asyncio.timeout(VERB_SECONDS):
@@ -286,13 +243,12 @@ class Scheduler:
     async def _serve(self) -> None:
         """Take what comes, for ever; what comes together shares one commit, but for verbs and all else."""
         while True:
-            self._wake.clear()
             while self._turns:
-                self._at_work = self._batch()
+                self._at_work = self._turns.batch()
                 await self._take(self._at_work)
                 self._at_work = []
             self._arm()
-            await self._wake.wait()
+            await self._turns.come()
 
     def _arm(self) -> None:
         """Wake when the engine wants to be asked again."""
@@ -301,18 +257,11 @@ class Scheduler:
             self._timer = None
         wait = self._engine.wait(moment())
         if wait is not None:
-            self._timer = asyncio.get_running_loop().call_later(min(wait, _SLEEP), self._put, self._engine.due)
+            self._timer = asyncio.get_running_loop().call_later(min(wait, _SLEEP), self._turns.put, self._engine.due)
 
-    def _batch(self) -> list[_Turn]:
-        """The next turns, verbs or others: a verb may be refused, and what happened may not."""
-        turns = [self._turns.popleft()]
-        while self._turns and len(turns) < _BATCH and self._turns[0].is_verb == turns[0].is_verb:
-            turns.append(self._turns.popleft())
-        return turns
-
-    async def _take(self, turns: list[_Turn]) -> None:
+    async def _take(self, turns: list[Turn]) -> None:
         before = self._engine.mark() if turns[0].is_verb else None
-        taken: list[tuple[_Turn, list[Decision]]] = []
+        taken: list[tuple[Turn, list[Decision]]] = []
         for turn in turns:
             decisions = await _taken(turn)
             if decisions is not None:
@@ -321,8 +270,8 @@ class Scheduler:
         step, begins = _step(self._engine, decisions, tuple(turn.ended for turn in turns if turn.ended is not None))
         if not _is_empty(step) or self._hold != step.hold:
             if before is None:
-                begins = await self._commit(step, begins)
-            elif not await self._try(step, begins, turns):
+                begins = await self._writer.write(step, begins)
+            elif not await self._writer.attempt(step, begins, turns):
                 before.back()
                 return
         self._hold = step.hold
@@ -334,52 +283,8 @@ class Scheduler:
                 turn.done.set_result(some)
         self._work.do(decisions, begins)
 
-    async def _try(self, step: Step, begins: list[Begin], verbs: list[_Turn]) -> bool:
-        """Write what verbs brought, or refuse them: they are asked for again, and must not happen twice."""
-        try:
-            await self._hands.commit(step, begins)
-        except JrError as error:
-            for turn in verbs:
-                turn.refuse(JrError(f"cannot change the schedule: its journal cannot be written: {error}"))
-            return False
-        return True
 
-    async def _commit(self, step: Step, begins: list[Begin]) -> list[Begin]:
-        """Write what happened, however long that takes; the runs that may still begin then.
-
-        Until it is written the engine is asked nothing: what is planned meanwhile is missed, as by a daemon that was
-        away. Verbs are refused meanwhile, and the log has a line.
-        """
-        written, allowed, late = step, begins, list[Begin]()
-        while True:
-            try:
-                await self._hands.commit(written, allowed)
-                break
-            except JrError as error:
-                self._is_stuck(str(error))
-            await asyncio.sleep(ROOM_AGAIN)
-            written, allowed, late = _delayed(step, begins, moment().wall)
-        if self.stuck:
-            self.stuck = ""
-            _log.warning("the schedule's journal can be written again", extra={"action": "schedule.room"})
-        for begin in late:
-            self._work.failed(begin, "the journal could not be written in time")
-        return allowed
-
-    def _is_stuck(self, reason: str) -> None:
-        self.stuck = reason
-        limited(_log, "journal").error("cannot write the schedule's journal, and begin nothing until it can be "
-                                       "written: %s", reason, extra={"action": "schedule.short"})
-        self._refuse_waiting(f"its journal cannot be written: {reason}")
-
-    def _refuse_waiting(self, why: str) -> None:
-        """Tell whoever waits for a turn of a verb that there will be none."""
-        for turn in self._turns:
-            turn.refuse(JrError(f"cannot change the schedule: {why}"))
-        self._turns = deque(turn for turn in self._turns if not turn.is_verb)
-
-
-async def _taken(turn: _Turn) -> list[Decision] | None:
+async def _taken(turn: Turn) -> list[Decision] | None:
     """What it decides; None when it decides nothing, since it refused, or since who asked has given up."""
     if turn.done is not None and turn.done.done():
         return None
@@ -418,21 +323,3 @@ def _step(engine: Engine, decisions: list[Decision], ended: tuple[Jid, ...]) -> 
 
 def _is_empty(step: Step) -> bool:
     return not (step.occurrences or step.standings or step.dropped or step.ended)
-
-
-def _delayed(step: Step, begins: Sequence[Begin], now: float) -> tuple[Step, list[Begin], list[Begin]]:
-    """The step as it is true when it is written so much later, the runs that may still begin, and those that may not.
-    """
-    allowed: dict[Jid | None, Begin] = {}
-    late: list[Begin] = []
-    for begin in begins:
-        one = begin.occurrence
-        if start_within(begin, now) <= 0:
-            late.append(begin)
-        elif one.verdict == "ran" and now - (one.at if begin.due is None else begin.due) > LATE:
-            allowed[one.jid] = structs.replace(begin, occurrence=structs.replace(one, verdict="late", at=now))
-        else:
-            allowed[one.jid] = begin
-    occurrences = tuple(allowed[one.jid].occurrence if one.jid in allowed and one.jid is not None else one
-                        for one in step.occurrences)
-    return structs.replace(step, occurrences=occurrences), list(allowed.values()), late

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from common import clock
 from common.errors import JrError, NotFoundError
 from common.ids import Jid, MinionId, mint
-from common.schedule import driver
+from common.schedule import driver, writing
 from common.schedule.driver import Scheduler, moment
 from common.schedule.engine.engine import Engine
 from common.schedule.entries.entries import parse_entry
@@ -101,7 +102,7 @@ def play(story: Callable[[World], Awaitable[None]]) -> None:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "ROOM_AGAIN", 0.01)
+    monkeypatch.setattr(writing, "ROOM_AGAIN", 0.01)
     monkeypatch.setattr(driver, "_PAUSE", 0.01)
 
 
@@ -230,7 +231,9 @@ def test_new_entries_judge_first_what_came_due_while_nothing_could_be_kept(monke
 
 def test_what_is_kept_late_is_late_and_what_is_too_late_never_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     ahead = [0.0]
-    monkeypatch.setattr(driver, "moment", lambda: Moment(*(one + ahead[0] for one in moment())))
+    wall, boottime = clock.wall, clock.boottime
+    monkeypatch.setattr(clock, "wall", lambda: wall() + ahead[0])
+    monkeypatch.setattr(clock, "boottime", lambda: boottime() + ahead[0])
 
     async def story(world: World) -> None:
         for first, seconds in (("first", 2.0), ("first", 6.0), ("first_strict", 6.0), ("first", 400.0)):
