@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, Protocol
 
 from common import clock
@@ -29,7 +29,7 @@ from common.schedule.model import (
     Step,
 )
 from common.schedule.times.periods import Period
-from common.schedule.turns import Slices, Turn, Turns
+from common.schedule.turns import Slices, T, Turn, Turns
 from common.schedule.work import Call, Hands, Work
 from common.schedule.writing import Writer
 from common.states import State
@@ -60,7 +60,7 @@ class Engine(work.Engine, Protocol):
         """The hold of all entries, if there is one."""
 
     def load(self, entries: Mapping[str, Entry], periods: Mapping[str, Period], now: Moment,
-             broken: Container[str] = ()) -> Slices: ...
+             broken: Container[str] = ()) -> Slices[list[Decision]]: ...
     def adopt(self, occurrence: Occurrence) -> None: ...
     def wait(self, now: Moment) -> float | None: ...
     def due(self, now: Moment) -> list[Decision]: ...
@@ -73,7 +73,7 @@ class Engine(work.Engine, Protocol):
     def release(self, now: Moment, pending: Any) -> list[Decision]: ...
     def run_pending(self, now: Moment) -> list[Decision]: ...
     def mark(self) -> Mark: ...
-    def changed(self) -> tuple[Sequence[Standing], Sequence[str]]: ...
+    def changed(self) -> Slices[tuple[tuple[Standing, ...], tuple[str, ...]]]: ...
 
 
 def moment() -> Moment:
@@ -214,7 +214,7 @@ class Scheduler:
 
     # turns
 
-    def _load_next(self, now: Moment) -> Slices:
+    def _load_next(self, now: Moment) -> Slices[list[Decision]]:
         assert self._next is not None
         (entries, periods, broken), self._next = self._next, None
         # What came due while nobody could ask is due by the entries as they were: these may plan it no more.
@@ -267,7 +267,8 @@ class Scheduler:
             if decisions is not None:
                 taken.append((turn, decisions))
         decisions = [decision for _, some in taken for decision in some]
-        step, begins = _step(self._engine, decisions, tuple(turn.ended for turn in turns if turn.ended is not None))
+        ended = tuple(turn.ended for turn in turns if turn.ended is not None)
+        step, begins = await _step(self._engine, decisions, ended)
         if not _is_empty(step) or self._hold != step.hold:
             if before is None:
                 begins = await self._writer.write(step, begins)
@@ -302,23 +303,22 @@ async def _taken(turn: Turn) -> list[Decision] | None:
     return None
 
 
-async def _in_slices(slices: Slices) -> list[Decision]:
+async def _in_slices(slices: Slices[T]) -> T:
     """All of it; others have the loop in between."""
     while True:
         try:
             next(slices)
         except StopIteration as end:
-            decisions: list[Decision] = end.value
-            return decisions
+            found: T = end.value
+            return found
         await breathe()
 
 
-def _step(engine: Engine, decisions: list[Decision], ended: tuple[Jid, ...]) -> tuple[Step, list[Begin]]:
+async def _step(engine: Engine, decisions: list[Decision], ended: tuple[Jid, ...]) -> tuple[Step, list[Begin]]:
     begins = [decision for decision in decisions if isinstance(decision, Begin)]
-    standings, dropped = engine.changed()
+    standings, dropped = await _in_slices(engine.changed())
     judged = [decision.occurrence for decision in decisions if isinstance(decision, Begin | Judge)]
-    return Step(occurrences=tuple(judged), standings=tuple(standings), dropped=tuple(dropped),
-                hold=engine.held, ended=ended), begins
+    return Step(occurrences=tuple(judged), standings=standings, dropped=dropped, hold=engine.held, ended=ended), begins
 
 
 def _is_empty(step: Step) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Generator
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -16,9 +17,10 @@ from common.schedule.work import Call
 _BATCH = 100
 """Turns that share one commit."""
 
-Slices = Generator[None, None, list[Decision]]
+T = TypeVar("T")
+Slices = Generator[None, None, T]
 """Something long that the engine does in parts; nothing else is asked of it that changes anything before it is done."""
-Slow = Callable[[Moment], Slices]
+Slow = Callable[[Moment], Slices[list[Decision]]]
 
 
 class Turn(Struct):

@@ -56,7 +56,7 @@ class Figures:
         self.engine = Engine("bench", UTC, Minting(), {}, None, Moment(START, 0.0))
         begin = time.process_time()
         at_once(self.engine.load(entries, {}, Moment(START, 0.0)))
-        self.engine.changed()
+        at_once(self.engine.changed())
         self.load = time.process_time() - begin
         self.runs = self.wakes = 0
         begin = time.process_time()
@@ -73,7 +73,7 @@ class Figures:
             assert decision.occurrence.jid is not None
             self.runs += 1
             self.engine.ended(decision.occurrence.jid, State.SUCCEEDED, now)
-        self.engine.changed()
+        at_once(self.engine.changed())
 
 
 def idle() -> float:

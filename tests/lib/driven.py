@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from datetime import UTC, datetime, tzinfo
-from typing import Any
+from typing import Any, TypeVar
 
 from common.ids import Jid, mint
 from common.schedule.engine.engine import Engine
-from common.schedule.engine.loading import Slices
 from common.schedule.model import (
     BEGUN,
     Ask,
@@ -26,6 +25,7 @@ from common.schedule.model import (
 from common.schedule.times.periods import Period
 from common.states import State
 
+T = TypeVar("T")
 T0 = datetime(2026, 1, 5, tzinfo=UTC).timestamp()
 """A Monday."""
 BOOT = 1_000.0
@@ -44,13 +44,14 @@ def at(text: str) -> float:
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
-def at_once(slices: Slices) -> list[Decision]:
+def at_once(slices: Generator[None, None, T]) -> T:
     """All of something that the engine does in parts."""
     while True:
         try:
             next(slices)
         except StopIteration as end:
-            return end.value
+            found: T = end.value
+            return found
 
 
 class Crashed(Exception):
@@ -187,7 +188,7 @@ class Host:
             assert before is None or corrected, f"two verdicts: {before} and {one}"
             self.ledger[one.key] = one
             self.journal.append(one)
-        standings, dropped = self.engine.changed()
+        standings, dropped = at_once(self.engine.changed())
         self.standings |= {standing.name: standing for standing in standings}
         for name in dropped:
             self.standings.pop(name, None)

@@ -28,7 +28,7 @@ from common.schedule.model import BEGUN, Check, Decision, Entry, Follow
 from common.schedule.times.periods import Period
 from common.schedule.times.triggers import trigger_of
 from common.states import State
-from tests.lib.driven import DAY, HOUR, T0, Crashed, Host, entry
+from tests.lib.driven import DAY, HOUR, T0, Crashed, Host, at_once, entry
 
 ZONES = [UTC, ZoneInfo("Europe/Berlin"), ZoneInfo("Africa/Cairo"), ZoneInfo("America/New_York")]
 STARTS = [T0, datetime(2026, 3, 28, 20, tzinfo=UTC).timestamp(), datetime(2026, 4, 23, 18, tzinfo=UTC).timestamp(),
@@ -230,7 +230,7 @@ def test_what_the_journal_does_not_take_of_verbs_leaves_nothing_behind(seed: int
                     partial(engine.skip, name, None, now), partial(engine.postpone, name, None, now.wall + 50.0, now),
                     partial(engine.resume, name, now), partial(engine.hold, "ann", now),
                     partial(engine.release, now, rng.choice(["run", "drop"])), partial(engine.run_pending, now)])()
-        engine.changed()
+        at_once(engine.changed())
         mark.back()
         assert state_of(engine) == before
 

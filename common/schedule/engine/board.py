@@ -4,7 +4,7 @@ ways in which a planned run gets its verdict: `judge` and `begin`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Generator
 
 from msgspec import structs
 
@@ -28,6 +28,11 @@ from common.timers import Timers
 
 STEP = 1.0
 """Seconds by which the clocks must part to count as a clock that was set. Less is what an unlucky reading makes."""
+
+SLICE = 250
+"""Entries that are taken over, or packed for the journal, at once: some 15 ms at the most."""
+Changes = Generator[None, None, tuple[tuple[Standing, ...], tuple[str, ...]]]
+"""What changed, in parts: others may look in between, and nothing may be changed."""
 
 _COUNTED_AT_ONCE = 20_000
 """Missed times that are counted one by one before the engine answers: half a second of CPU, however many entries a host
@@ -130,9 +135,14 @@ class Board:
         """Its standing changed."""
         self._changed[slot.entry.name] = None
 
-    def changed(self) -> tuple[tuple[Standing, ...], tuple[str, ...]]:
+    def changed(self) -> Changes:
         """The standings that changed since this was asked last, and the names of those that are gone."""
-        standings = [standing_of(self.slots[name]) for name in self._changed if name in self.slots]
+        standings: list[Standing] = []
+        for number, name in enumerate(self._changed):
+            if number % SLICE == SLICE - 1:
+                yield
+            if name in self.slots:
+                standings.append(standing_of(self.slots[name]))
         standings += [self.aside[name] for name in self._changed if name in self.aside]
         dropped = tuple(sorted(name for name in self.dropped if name not in self.slots and name not in self.aside))
         self._changed.clear()

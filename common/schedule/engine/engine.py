@@ -13,7 +13,7 @@ from typing import Any, Literal
 from common.errors import NotFoundError
 from common.ids import Jid
 from common.schedule.engine import verbs, view
-from common.schedule.engine.board import Board
+from common.schedule.engine.board import Board, Changes
 from common.schedule.engine.ends import Ends
 from common.schedule.engine.gate import Gate
 from common.schedule.engine.loading import Loading, Slices
@@ -115,7 +115,7 @@ class Engine:
             self._ends.over(run, state, now, out)
         return out
 
-    def changed(self) -> tuple[tuple[Standing, ...], tuple[str, ...]]:
+    def changed(self) -> Changes:
         """The standings that changed since this was asked last, and the names of those to be forgotten."""
         return self._board.changed()
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Generator, Iterable, Mapping
+from collections.abc import Container, Generator, Mapping
 from datetime import tzinfo
 
 from msgspec import structs
 
 from common.schedule.engine import policy, verbs
-from common.schedule.engine.board import Board, occurrence_of
+from common.schedule.engine.board import SLICE, Board, occurrence_of
 from common.schedule.engine.ends import Ends
 from common.schedule.engine.gate import UNUSABLE, Gate, Refusal
 from common.schedule.engine.planner import Planner
@@ -22,8 +22,6 @@ from common.schedule.times.triggers import fingerprint
 Slices = Generator[None, None, list[Decision]]
 """Something long, in parts: others may look in between, and nothing may be changed. It gives what was decided."""
 
-_SLICE = 250
-"""Entries that are taken over at once: some 15 ms."""
 _REMEMBERED = 10_000
 """Deleted entries of whom it is known what they decided, until the daemon starts again."""
 _DISABLED = Refusal("skipped_paused", "the entry is disabled")
@@ -47,7 +45,9 @@ class Loading:
         self._gate = gate
         self._planner = planner
         self._ends = ends
-        self._periods: dict[str, Period] = {}
+        self._periods: Mapping[str, Period] = {}
+        self._edited: frozenset[str] = frozenset()
+        """The periods that are others than before, while entries are taken over."""
         self._deleted: dict[str, Standing] = {}
         """What entries that were deleted had decided: one that comes back under its name decides nothing twice."""
 
@@ -58,18 +58,20 @@ class Loading:
         """
         out: list[Decision] = []
         self._board.broken = broken
+        self._edited = frozenset(name for name in {**self._periods, **periods}
+                                 if self._periods.get(name) != periods.get(name))
+        self._periods = dict(periods)
         for name in [name for name in self._board.slots if name not in entries]:
             self._remove(name, name in broken, now, out)
         for name in [name for name in self._board.aside if name not in entries and name not in broken]:
             self._forget(self._brought_up(self._board.aside.pop(name), UNUSABLE, periods, now, out), now, out)
         fresh: list[Slot] = []
         for number, entry in enumerate(entries.values()):
-            if number % _SLICE == _SLICE - 1:
+            if number % SLICE == SLICE - 1:
                 yield
             slot = self._put(entry, periods, now, out)
             if slot is not None:
                 fresh.append(slot)
-        self._periods = dict(periods)
         for name in self._standings.keys() - entries.keys():
             if name in broken:
                 self._board.put_aside(self._standings[name])
@@ -78,7 +80,7 @@ class Loading:
         self._standings.clear()
         follow = [other for slot in fresh for other in self._ends.make_up(slot, now, out)]
         for number, slot in enumerate([*fresh, *follow]):
-            if number % _SLICE == _SLICE - 1:
+            if number % SLICE == SLICE - 1:
                 yield
             self._planner.look(slot, now, out)
         return out
@@ -88,7 +90,9 @@ class Loading:
         slot = self._board.slots.get(entry.name)
         if slot is None:
             return self._add(entry, periods, now, out)
-        if slot.entry == entry and not _differ(self._periods, periods, (*entry.during, *entry.excepting)):
+        # Most are the very same object, when one of many was changed at run time.
+        alike = slot.entry is entry or slot.entry == entry
+        if alike and self._edited.isdisjoint((*entry.during, *entry.excepting)):
             slot.entry = entry  # 1 equals true, and is another argument
             return None
         trigger, was_enabled = slot.trigger, slot.entry.enabled
@@ -177,9 +181,5 @@ class Loading:
             if isinstance(slot.plan, Rhythm):
                 slot.high = max(slot.high, raw)
             slot.move_on(raw)
-
-
-def _differ(old: Mapping[str, Period], new: Mapping[str, Period], names: Iterable[str]) -> bool:
-    return any(old.get(name) != new.get(name) for name in names)
 
 
