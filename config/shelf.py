@@ -119,10 +119,10 @@ class Shelf:
         return [*self._reading.warnings, *self._dangling()]
 
     def _dangling(self) -> Iterator[str]:
-        placed = self.book.placed
+        placed, broken = self.book.placed, self.broken
         for name, each in placed.items():
             for key, follows in (("then", each.entry.then), ("on_failure", each.entry.on_failure)):
-                for missing in (follow.entry for follow in follows if follow.entry not in placed):
+                for missing in (one.entry for one in follows if one.entry not in placed and one.entry not in broken):
                     yield (f"{each.origin}: schedule '{name}': {key} names '{escape(missing)}', which is not there"
                            f"{nearest(missing, placed)}")
 

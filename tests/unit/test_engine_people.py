@@ -273,6 +273,17 @@ def test_an_edit_while_the_daemon_is_down_leaves_no_planned_time_without_its_ver
     assert ("e" in host.standings) == (fields is not None)
 
 
+@pytest.mark.parametrize("fields", [{"run_on_start": True}, {}])
+def test_a_time_that_came_while_the_daemon_was_down_has_its_verdict_whatever_else_waits(fields):
+    """S25: of an interval that counts from the end of its runs too, beside its run on start or one that follows."""
+    host = Host(entry(every=HOUR, base="end", catch_up_window=DAY, **fields),
+                entry("first", cron="10 0 5 1 *", then=(Follow(entry="e", delay=DAY),)))
+    host.pass_time(1000.0)
+    host.away(2 * HOUR)
+    came = [one for one in host.journal if one.schedule == "e" and one.cause == "plan"]
+    assert [(round(one.planned - T0), one.verdict) for one in came] == [(HOUR, "caught_up")]
+
+
 def test_an_edit_while_the_daemon_is_down_begins_what_waits_for_its_splay_and_ends_what_waits_for_a_deleted_entry():
     """S25: a time that has come and is not yet due is neither missed nor lost."""
     splayed = entry(**HOURLY, splay=HOUR)

@@ -57,6 +57,8 @@ class Ends:
     def make_up(self, slot: Slot, now: Moment, out: list[Decision]) -> list[Slot]:
         """The entry can be used again: do what follows the runs that ended meanwhile. The entries to look at now."""
         ends = slot.standing.ends
+        if not ends:
+            return []  # what it planned stays planned, whatever else of it waits
         slot.standing = structs.replace(slot.standing, ends=())
         found = [other for one in ends
                  for other in self._follow(slot, one.run, one.state, min(one.at, now.wall), now, out)]
