@@ -1,4 +1,4 @@
-"""What the master asks of a store. Implementations pass `tests/contract/test_stores.py`; no other verb exists."""
+"""What the master asks of a store. Implementations pass `tests/contract/test_stores*.py`; no other verb exists."""
 
 from __future__ import annotations
 

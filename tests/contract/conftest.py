@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from master.store.base import Store
+from master.store.memory import MemoryStore
+from master.store.sqlite import SqliteStore
 from tests.lib.schedule_files import Files
 
 
@@ -13,3 +17,11 @@ from tests.lib.schedule_files import Files
 def files(tmp_path: Path) -> Files:
     """The settings file and the schedule folder of a minion, empty."""
     return Files(tmp_path)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """A new store of each kind in turn."""
+    made: Store = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "jr.db")
+    yield made
+    made.close()

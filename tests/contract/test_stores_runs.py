@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,18 +13,10 @@ from common.schedule.model import Occurrence
 from common.states import State
 from master.records import AddJob, Keep, PutOccurrences
 from master.store.base import Mark, Run, RunFilter, Store
-from master.store.memory import MemoryStore
 from master.store.sqlite import SqliteStore
 from tests.lib.stored import NOON, jid, job, pair
 
 A, B = MinionId("a"), MinionId("b")
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    made: Store = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "jr.db")
-    yield made
-    made.close()
 
 
 def verdict(number: int, schedule: str = "tidy", verdict: str = "ran", **more: object) -> Occurrence:
