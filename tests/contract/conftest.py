@@ -25,3 +25,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     made: Store = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "jr.db")
     yield made
     made.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the control socket of a test lies; nothing is there yet."""
+    return tmp_path / "run" / "jr" / "master.sock"
