@@ -31,6 +31,7 @@ T0 = datetime(2026, 1, 5, tzinfo=UTC).timestamp()
 BOOT = 1_000.0
 HOUR = 3_600.0
 DAY = 86_400.0
+HOURLY = {"cron": "0 * * * *"}
 
 
 def entry(name: str = "e", **fields: Any) -> Entry:

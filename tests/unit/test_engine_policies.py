@@ -10,9 +10,8 @@ from common.schedule.engine import policy, splay
 from common.schedule.model import Check, Follow
 from common.schedule.times.periods import Period
 from common.states import State
-from tests.lib.driven import DAY, HOUR, T0, UTC, Host, entry
+from tests.lib.driven import DAY, HOUR, HOURLY, T0, UTC, Host, entry
 
-HOURLY = {"cron": "0 * * * *"}
 TEN = {"cron": "*/10 * * * *"}
 
 
