@@ -10,6 +10,7 @@ import pytest
 from master.store.base import Store
 from master.store.memory import MemoryStore
 from master.store.sqlite import SqliteStore
+from tests.lib.jr_run import JrRun
 from tests.lib.schedule_files import Files
 
 
@@ -31,3 +32,15 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 def path(tmp_path: Path) -> Path:
     """Where the control socket of a test lies; nothing is there yet."""
     return tmp_path / "run" / "jr" / "master.sock"
+
+
+@pytest.fixture
+def socket(path: Path) -> Path:
+    """The same, by the name that tests of commands call it."""
+    return path
+
+
+@pytest.fixture
+def jr_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> JrRun:
+    """`jr-run` on the root of the test."""
+    return JrRun(tmp_path, capsys)

@@ -42,11 +42,6 @@ def end(**counts: int) -> dict[str, Any]:
 WELL = [HEAD, pair("m2"), pair("m1"), end(succeeded=2)]
 
 
-@pytest.fixture
-def socket(tmp_path: Path) -> Path:
-    return tmp_path / "run" / "jr" / "master.sock"
-
-
 class Jr:
     """Runs `jr` on the root of one test."""
 

@@ -20,11 +20,6 @@ KEYS = [
 ANSWER = {"keys": KEYS, "master": {"key": "m" * 40, "fingerprint": "55:66"}}
 
 
-@pytest.fixture
-def socket(tmp_path: Path) -> Path:
-    return tmp_path / "run" / "jr" / "master.sock"
-
-
 class JrKey:
     """Runs `jr-key` on the root of one test."""
 
