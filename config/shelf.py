@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Coroutine, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from common import clock
 from common.aio import guarded
@@ -39,6 +39,21 @@ Unfit = Callable[[Entry], str]
 """Why a daemon can never run an entry that makes sense by itself; empty when it can."""
 
 _log = logging.getLogger("jr.schedule")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _whole(
+    verb: Callable[Concatenate[Shelf, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Shelf, P], Coroutine[Any, Any, T]]:
+    """A verb that comes to its end also when whoever asked for it hangs up meanwhile: what is in the journal must hold
+    here, and the next verb must not begin beside it. Nobody is kept from giving up before its turn.
+    """
+    @wraps(verb)
+    async def done(shelf: Shelf, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await shelf.turn(partial(verb, shelf, *args, **kwargs))
+
+    return done
 
 
 class _AllBut:
@@ -65,6 +80,8 @@ class Shelf:
         self._keep: Keep | None = None
         self._apply: Apply | None = None
         self._order = asyncio.Lock()
+        self._doing: asyncio.Future[Any] | None = None
+        """The verb that was begun last."""
         self._asked = asyncio.Event()
         self._told: set[str] = set()
         self._behind = False
@@ -138,73 +155,82 @@ class Shelf:
 
     # verbs
 
+    @_whole
     async def change(self, make: Callable[[Book], list[Change]]) -> list[Change]:
         """Make changes, such as `lambda book: book.add(...)`; they are durable and hold when this comes back.
 
         Raises JrError, and then nothing has changed. What is durable is not refused any more: a scheduler that cannot
         be told begins nothing, and goes by it as soon as it can.
         """
-        async with self._turn():
-            changes = make(self.book)
-            if changes:
-                await self._commit(changes)
-                await self._tell()
-            return changes
+        changes = make(self.book)
+        if changes:
+            await self._commit(changes)
+            await self._tell()
+        return changes
 
+    @_whole
     async def reload(self, *, forget: bool = False) -> Reading:
         """Read the files now; `forget` gives up what was changed at run time since the last save.
 
         Raises JrError, and then nothing has changed. What the files say is not refused: see `change`.
         """
-        async with self._turn():
-            if forget:
-                await self._commit(self.book.forget())
-            reading = await self._read()
-            await self._take(reading)
-            return reading
+        if forget:
+            await self._commit(self.book.forget())
+        reading = await self._read()
+        await self._take(reading)
+        return reading
 
+    @_whole
     async def save(self) -> Path:
         """Write all changes into the file of saved changes, and give them up here.
 
         Raises JrError, and then that file says what it said, and the changes are kept here.
         """
-        async with self._turn():
-            # What was edited in that file and not seen yet must not be written over.
-            await asyncio.to_thread(self.book.load, (await self._read()).files)
-            path = await asyncio.to_thread(self._reader.save, self.book.saved())
-            # A crash here leaves the changes in both places, which makes the same entries.
-            reading = await self._read()
-            await asyncio.to_thread(self.book.load, reading.files)
-            try:
-                await self._commit(self.book.forget())
-            except JrError:
-                await asyncio.to_thread(self._reader.unsave)
-                raise
-            await asyncio.to_thread(self._reader.kept)
-            await self._take(reading)
-            return path
+        # What was edited in that file and not seen yet must not be written over.
+        await asyncio.to_thread(self.book.load, (await self._read()).files)
+        path = await asyncio.to_thread(self._reader.save, self.book.saved())
+        # A crash here leaves the changes in both places, which makes the same entries.
+        reading = await self._read()
+        await asyncio.to_thread(self.book.load, reading.files)
+        try:
+            await self._commit(self.book.forget())
+        except JrError:
+            await asyncio.to_thread(self._reader.unsave)
+            raise
+        await asyncio.to_thread(self._reader.kept)
+        await self._take(reading)
+        return path
 
     async def _read(self) -> Reading:
         """What the files say now. The reader tells it once: whatever fails afterwards, the scheduler must learn it."""
         self._behind = True
         return await asyncio.to_thread(self._reader.read)
 
-    @contextlib.asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        async with self._order:
-            try:
-                yield
-            finally:
-                if self._behind:
-                    self._asked.set()  # the watch tells the scheduler again
+    async def turn(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Do a verb's work once no other goes on."""
+        await self._order.acquire()
+        doing = self._doing = asyncio.ensure_future(self._do(work()))
+        return await asyncio.shield(doing)
+
+    async def _do(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await work
+        finally:
+            self._order.release()
+            if self._behind:
+                self._asked.set()  # the watch tells the scheduler again
 
     # files
 
     async def _watch(self) -> None:
-        while True:
-            await self._due()
-            async with self._order:
-                await self._look()
+        try:
+            while True:
+                await self._due()
+                async with self._order:
+                    await self._look()
+        finally:
+            if self._doing is not None:
+                self._doing.cancel()  # the daemon ends
 
     async def _due(self) -> None:
         """Wait until somebody asks for the files to be read, or the next look at them is due."""

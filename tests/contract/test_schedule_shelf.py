@@ -31,6 +31,9 @@ class Kept:
         self.applied: list[dict[str, Entry]] = []
         self.broken: Container[str] = ()
         self.full = False
+        self.slow = asyncio.Event()
+        """Told when the journal may answer: what it was told is durable before."""
+        self.slow.set()
         self.stuck = 0
 
     async def keep(self, changes: Sequence[Change]) -> None:
@@ -40,6 +43,7 @@ class Kept:
             self.changes.pop(change.name, None)
             if not change.nothing:
                 self.changes[change.name] = change
+        await self.slow.wait()
 
     async def apply(self, entries: Mapping[str, Entry], periods: Mapping[str, Period], broken: Container[str]) -> None:
         if self.stuck:
@@ -68,6 +72,24 @@ def with_shelf(files: Files, kept: Kept, story: Callable[[Shelf], Awaitable[None
 
 def add(made: Shelf, name: str, **fields: Any) -> Awaitable[list[Change]]:
     return made.change(lambda book: book.add(name, {"function": "test.ping", **fields}, "ann", 1.0))
+
+
+def test_who_hangs_up_leaves_no_change_that_is_durable_and_does_not_hold(files: Files) -> None:  # P25 S24
+    kept = Kept()
+    kept.slow = asyncio.Event()
+
+    async def story(made: Shelf) -> None:
+        asked, waits = (asyncio.ensure_future(add(made, name, every="5s")) for name in ("new", "never"))
+        await asyncio.sleep(0)  # both begin
+        await asyncio.sleep(0)  # and the journal has the first one
+        assert list(kept.changes) == ["new"]
+        asked.cancel()
+        waits.cancel()
+        kept.slow.set()
+        await add(made, "other", every="5s")
+        assert set(made.entries) == set(kept.applied[-1]) == set(kept.changes) == {"new", "other"}
+
+    with_shelf(files, kept, story)
 
 
 def test_a_change_is_durable_before_it_holds(files: Files) -> None:  # P25 S24
