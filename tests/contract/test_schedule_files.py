@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,8 @@ from master.schedules import unfit
 from minion.cli.jr_minion import command
 from tests.lib.commands import run
 from tests.lib.schedule_files import EVERY, Files, entries
+
+NOBODY = 65534
 
 
 def test_entries_stand_in_the_settings_file_and_in_files_beside_it(files: Files) -> None:
@@ -163,10 +168,26 @@ def test_what_stands_in_the_folder_and_cannot_be_read_is_named(files: Files) -> 
     assert reading.problems[-1].endswith("a link to target, which leads nowhere; what it said before still holds")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
-def test_a_file_that_may_not_be_read_is_named(files: Files) -> None:
-    files.write("a.yaml", f"beat: {EVERY % '9s'}").chmod(0)
-    assert [files.shown(line) for line in files.reader.read().problems] == ["cannot read D/a.yaml: Permission denied"]
+def test_a_file_that_may_not_be_read_is_named() -> None:
+    with tempfile.TemporaryDirectory(prefix="jr-", dir="/tmp") as base:
+        Path(base).chmod(0o755)  # below the folders of pytest nobody else may look
+        files = Files(Path(base))
+        files.write("a.yaml", f"beat: {EVERY % '9s'}").chmod(0)
+        with as_ordinary_user():
+            problems = files.reader.read().problems
+    assert [files.shown(line) for line in problems] == ["cannot read D/a.yaml: Permission denied"]
+
+
+@contextlib.contextmanager
+def as_ordinary_user() -> Iterator[None]:
+    """Root can read everything: be nobody meanwhile."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
 
 
 @pytest.mark.parametrize("there", ["a link", "a file"])
