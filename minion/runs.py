@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -162,13 +162,14 @@ class Runs:
                            jid=record.jid)
                 for record in records if record.schedule is not None and record.jid not in known]
 
-    async def settle(self, left: Left, entries: Mapping[str, Entry], held: Step) -> list[Begin]:
-        """Put the runs whose entry is gone before they began into the journal; those that are to begin now.
+    async def settle(self, left: Left, entries: Mapping[str, Entry], broken: Container[str], held: Step) -> list[Begin]:
+        """Put the runs whose entry is gone, or `broken`, before they began into the journal; those that are to begin.
 
         `held` carries the hold as it is. Raises JrError.
         """
-        orphans = [structs.replace(one, verdict="failed_to_start", reason="the agent ended before it began, "
-                                   "and its entry is gone") for one in left.unbegun if one.schedule not in entries]
+        orphans = [structs.replace(one, verdict="failed_to_start", reason="the agent ended before it began, and its "
+                                   f"entry {'cannot be used' if one.schedule in broken else 'is gone'}")
+                   for one in left.unbegun if one.schedule not in entries]
         if orphans:
             await self.disk(partial(self._journal.write, structs.replace(held, occurrences=tuple(orphans))))
         return [self._again(entries[one.schedule], one) for one in left.unbegun if one.schedule in entries]

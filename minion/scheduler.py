@@ -173,7 +173,7 @@ class Scheduler:
         shelf.book.take(kept.changes)
         self._runs.open(around.hands, around.held, around.asker, kept.last)
         left = self._runs.left(kept.unended, self._early)
-        again = await self._runs.settle(left, shelf.entries, Step(hold=kept.hold))
+        again = await self._runs.settle(left, shelf.entries, shelf.broken, Step(hold=kept.hold))
         engine = Engine(str(self._settings.id), self._zone, self._runs.mint, kept.standings, kept.hold, moment())
         driver = Driver(engine, self._runs)
         driver.open(shelf.entries, shelf.periods, left.running, again, broken=shelf.broken, fatal=around.fatal)

@@ -8,6 +8,8 @@ from typing import Any
 
 from msgspec import structs
 
+import pytest
+
 from common.host.job import Job, Limits
 from common.host.jobs import Jobs
 from common.ids import Jid, MinionId, mint
@@ -80,7 +82,7 @@ def test_what_never_began_begins_with_its_jid_and_its_deadline(tmp_path: Path) -
     free = structs.replace(ENTRY, start_deadline=None)
 
     async def settled(entry: Entry) -> list[Any]:
-        return [(one.occurrence, one.until) for one in await runs.settle(left, {"tick": entry}, Step())]
+        return [(one.occurrence, one.until) for one in await runs.settle(left, {"tick": entry}, (), Step())]
 
     async def story() -> None:
         assert await settled(ENTRY) == [(run(1), NOON + 11.0), (retried, NOON + 12.5)]
@@ -93,7 +95,9 @@ def test_what_never_began_begins_with_its_jid_and_its_deadline(tmp_path: Path) -
     asyncio.run(story())
 
 
-def test_what_never_began_and_has_no_entry_any_more_has_that_as_its_verdict(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("broken", "why"), [((), "its entry is gone"), (("tick",), "its entry cannot be used")])
+def test_what_never_began_and_has_no_entry_any_more_has_that_as_its_verdict(
+        tmp_path: Path, broken: tuple[str, ...], why: str) -> None:
     journal = Journal(tmp_path)
     journal.write(Step(occurrences=(run(1), run(2))))
     journal.close()
@@ -101,7 +105,7 @@ def test_what_never_began_and_has_no_entry_any_more_has_that_as_its_verdict(tmp_
     left = Left(running=[run(2)], ended={jid_of(run(2)): State.LOST}, unbegun=[run(1)])
 
     async def story() -> None:
-        assert await runs.settle(left, {}, Step()) == []
+        assert await runs.settle(left, {}, broken, Step()) == []
         await runs.close()
 
     asyncio.run(story())
@@ -110,6 +114,7 @@ def test_what_never_began_and_has_no_entry_any_more_has_that_as_its_verdict(tmp_
     told = {one.planned: one for one in journal.page()[1]}
     assert told[run(2).planned] == run(2)
     assert (told[run(1).planned].verdict, told[run(1).planned].jid) == ("failed_to_start", run(1).jid)
+    assert str(told[run(1).planned].reason).endswith(why)
 
 
 def test_jids_go_on_above_the_last_one_also_when_the_clock_was_set_back(tmp_path: Path) -> None:
