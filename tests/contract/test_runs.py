@@ -6,9 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from msgspec import structs
-
 import pytest
+from msgspec import structs
 
 from common.host.job import Job, Limits
 from common.host.jobs import Jobs
