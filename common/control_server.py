@@ -256,6 +256,8 @@ class _Client:
         self._limits = limits
         self._items: list[bytes] = []
         """Frames of items that leave together, at the end of this turn of the loop or with the next other frame."""
+        self._held = 0
+        """Their bytes."""
         self.cut = False
         """True once this side has given the connection up."""
         writer.transport.set_write_buffer_limits(high=limits.buffer)
@@ -282,24 +284,29 @@ class _Client:
         """Send one item soon. Raises JrError when it is too large, OSError when the client is cut."""
         if not self._items:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._items.append(pack({"kind": "item", **item}, ANSWER_LIMIT))
+        self._hold(pack({"kind": "item", **item}, ANSWER_LIMIT))
         await self._room()
 
     async def send(self, body: Body) -> None:
         """Send a frame, behind all items. Raises as `reply`."""
-        self._items.append(pack(body, ANSWER_LIMIT))
+        self._hold(pack(body, ANSWER_LIMIT))
         self._flush()
         await self._room()
 
+    def _hold(self, frame: bytes) -> None:
+        self._items.append(frame)
+        self._held += len(frame)
+
     def _flush(self) -> None:
         items, self._items = self._items, []
+        self._held = 0
         if items:
             self._writer.write(b"".join(items))
 
     async def _room(self) -> None:
         """Wait while more than the limit is unread."""
         transport, buffer = self._writer.transport, self._limits.buffer
-        if sum(map(len, self._items)) > buffer:
+        if self._held > buffer:
             self._flush()
         if transport.get_write_buffer_size() <= buffer and not transport.is_closing():
             return

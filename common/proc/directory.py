@@ -49,6 +49,8 @@ class JobFolders:
         self.records = Records(self.layout, quarantine)
         self.stops = Stops(self.layout, quarantine)
         self.spool = Spool(self.layout, quarantine)
+        self._undoing: set[Jid] = set()
+        """Jobs that were to be taken back and may be half there."""
 
     # beginnings
 
@@ -65,10 +67,17 @@ class JobFolders:
 
         The claim goes first, and for good: a record that a crash leaves without it is claimed again and starts, while a
         claim alone would forbid the job to run and leave its master to call it lost.
+
+        Of a job that came to nothing nothing is removed: a disk that is only to be read refuses even that, perhaps for
+        ever, and whoever is to be told that there is no job would wait for it.
         """
+        if jid not in self._undoing and not self._is_begun(jid):
+            return
+        self._undoing.add(jid)
         self.claims.take_back(jid, sync=True)
         self.forget(jid)
         self.records.remove(jid)
+        self._undoing.discard(jid)
 
     def open_jobs(self) -> tuple[list[JobRecord], list[str]]:
         """The records of all jobs that have not ended, by jid, and what was damaged, one line each. Raises OSError."""
@@ -178,6 +187,12 @@ class JobFolders:
                     path.unlink()
                     count += 1
         return count
+
+    def _is_begun(self, jid: Jid) -> bool:
+        """Whether there is a file of a new job, whole or not."""
+        paths = (self.layout.claim_of(jid), self.layout.record_of(jid), self.layout.secrets_of(jid),
+                 self.layout.spool_of(jid), self.layout.stops_of(jid))
+        return any(map(os.path.lexists, paths))
 
     def _is_wanted(self, jid: Jid) -> bool:
         return self.spool.has(jid) or self.claims.held(jid)

@@ -149,6 +149,28 @@ def test_a_reader_that_is_slow_is_waited_for(path: Path) -> None:
         assert len(list(stream)) == 40
 
 
+def test_items_leave_together_a_buffer_at_a_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many a verb has at once: ten thousand minions may answer in one turn of the loop."""
+    written: list[int] = []
+    write = asyncio.StreamWriter.write
+
+    def counted(writer: asyncio.StreamWriter, data: bytes) -> None:
+        written.append(len(data))
+        write(writer, data)
+
+    async def handler(request: Body, caller: Caller, reply: Reply) -> Body:
+        for number in range(100):
+            await reply({"number": number, "blob": b"x" * 1000})
+        return {}
+
+    monkeypatch.setattr(asyncio.StreamWriter, "write", counted)
+    with serving(path, handler, Limits(buffer=10_000)), Connection(path) as connection:
+        items = [item for item in connection.stream("watch", None) if "number" in item]
+    assert [item["number"] for item in items] == [*range(100)]
+    assert max(written) < 12_000
+    assert len(written) < 20
+
+
 def test_a_reader_that_reads_nothing_is_cut(path: Path) -> None:
     cut = threading.Event()
 

@@ -209,6 +209,31 @@ def test_folders_that_cannot_be_synced_leave_no_job(writer: Writer, monkeypatch:
     assert names(writer) == [f"spool/{jid(2)}.msgpack"]
 
 
+def test_a_job_that_came_to_nothing_is_taken_back_where_nothing_can_be_removed(
+        writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is only to be read stays so, and whoever asked for the job would wait for its refusal for ever."""
+    opened = Broken(monkeypatch, "open", lambda path: str(path).endswith(".tmp"))
+    unlink = Broken(monkeypatch, "unlink")
+    opened.error = unlink.error = errno.EROFS
+    writer.commit([*begun(1), *begun(2)])
+    assert sorted(writer.short) == [jid(1), jid(2)]
+    assert opened.count == 1
+    assert writer.commit([do.Undo(jid(1)), do.Undo(jid(2))]) == []
+    assert writer.short == {}
+
+
+def test_a_job_is_not_taken_back_before_that_is_durable(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files may be gone already, and come back with a crash."""
+    assert writer.commit(begun(1)) is None
+    fsync = Broken(monkeypatch, "fsync", lambda fd: os.readlink(f"/proc/self/fd/{fd}").endswith("/state/proc"))
+    fsync.error = errno.ENOSPC
+    for _ in range(2):
+        assert writer.commit([do.Undo(jid(1))]) == [do.Undo(jid(1))]
+        assert names(writer) == []
+    fsync.error = None
+    assert writer.commit([do.Undo(jid(1))]) == []
+
+
 def test_what_is_set_aside_is_for_what_ends_jobs(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A record takes none of it; a stop does, and it is set aside again."""
     ballast = writer.folders.layout.state / BALLAST_FILE
